@@ -1,0 +1,18 @@
+"""Runs of training and evaluation: configs, checks, launching, hooks, export."""
+
+from tbd.engine.config import load_config, move_data_root
+from tbd.engine.data_check import check_data
+from tbd.engine.launch import LAUNCHERS, set_launcher
+from tbd.engine.resume import find_resumable, set_resume
+from tbd.engine.training import train
+
+__all__ = [
+    "LAUNCHERS",
+    "check_data",
+    "find_resumable",
+    "load_config",
+    "move_data_root",
+    "set_launcher",
+    "set_resume",
+    "train",
+]

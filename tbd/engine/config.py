@@ -1,0 +1,82 @@
+"""Loading of configs as the command-line tools do."""
+
+import os.path as osp
+from collections.abc import Mapping
+from typing import Any
+
+from mmdet.utils import register_all_modules
+from mmengine.config import Config
+
+DATA_ROOT = "data_root"
+
+
+def load_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
+    """Load a config and merge options of the command line over it.
+
+    All modules of MMDetection are registered and its scope becomes the default
+    one, so that the config can be built right away.
+
+    Args:
+        path: A config file, or ``mmdet::…`` for one that ships with MMDetection.
+        options: Dotted keys and their values, as ``--cfg-options`` gives them. One
+            key means more than in MMDetection: ``data_root`` moves the whole data
+            set, see :func:`move_data_root`. It is applied first; every other option
+            is merged as MMEngine does.
+
+    Raises:
+        FileNotFoundError: There is no config file at ``path``.
+        ValueError: ``data_root`` is given but the config has none to replace.
+    """
+    register_all_modules(init_default_scope=True)
+    if "::" in path:
+        path, _ = Config._get_cfg_path(path, "")
+    if not osp.isfile(path):
+        raise FileNotFoundError(f"there is no config file at {osp.abspath(path)}")
+    cfg = Config.fromfile(path)
+
+    options = dict(options or {})
+    if DATA_ROOT in options:
+        move_data_root(cfg, options.pop(DATA_ROOT))
+    cfg.merge_from_dict(options)
+    return cfg
+
+
+def move_data_root(cfg: Config, new_root: str) -> None:
+    """Rewrite, in place, every path of the config that lies under its data root.
+
+    A config repeats its top-level ``data_root`` in data sets and in evaluators'
+    ``ann_file``; plain merging changes the first and leaves the second behind.
+
+    Args:
+        cfg: The config.
+        new_root: The folder to use instead of the config's top-level ``data_root``.
+
+    Raises:
+        ValueError: The config has no top-level ``data_root``.
+    """
+    old_root = cfg.get(DATA_ROOT)
+    if not isinstance(old_root, str) or not old_root:
+        raise ValueError(
+            f"{DATA_ROOT}={new_root!r} moves the paths that lie under the config's top-level "
+            f"data_root, but this config has data_root={old_root!r}; "
+            "set the keys of its data sets and evaluators one by one instead"
+        )
+    old_root = old_root.rstrip("/") or "/"
+    new_root = new_root.rstrip("/") or "/"
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, str):
+            inside = value == old_root or value.startswith(old_root.rstrip("/") + "/")
+            if not inside:
+                return value
+            return new_root.rstrip("/") + value[len(old_root.rstrip("/")) :] or "/"
+        if isinstance(value, dict):
+            for key, item in value.items():
+                value[key] = moved(item)
+        elif isinstance(value, list):
+            value[:] = [moved(item) for item in value]
+        elif isinstance(value, tuple):
+            return tuple(moved(item) for item in value)
+        return value
+
+    moved(cfg._cfg_dict)

@@ -1,0 +1,81 @@
+"""Start of distributed runs on machines without a GPU."""
+
+import os
+import subprocess
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from mmengine.config import Config
+from mmengine.dist import is_distributed
+
+LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
+
+
+def set_launcher(cfg: Config, launcher: str) -> None:
+    """Make ``cfg`` a run of ``launcher``, over gloo where there is no CUDA device.
+
+    MMEngine selects a CUDA device whatever the backend; without one, the process
+    group is created here, before the Runner looks for it, and the model's wrapper
+    is told not to name a device.
+
+    Args:
+        cfg: The config of the run, changed in place.
+        launcher: ``"none"``, ``"pytorch"`` (torchrun), ``"slurm"`` or ``"mpi"``.
+
+    Raises:
+        ValueError: ``launcher`` is unknown, or the environment is not one that it starts.
+    """
+    if launcher not in LAUNCHERS:
+        raise ValueError(f"launcher={launcher!r} is unknown; it is one of {', '.join(LAUNCHERS)}")
+    cfg.launcher = launcher
+    if launcher == "none" or torch.cuda.is_available():
+        return
+
+    wrapper = {
+        "type": "MMDistributedDataParallel",
+        "broadcast_buffers": False,
+        "find_unused_parameters": cfg.get("find_unused_parameters", False),
+    }
+    wrapper.update(cfg.get("model_wrapper_cfg") or {})
+    wrapper["device_ids"] = None
+    cfg.model_wrapper_cfg = wrapper
+    if not is_distributed():
+        _export_rendezvous(launcher)
+        seconds = cfg.get("env_cfg", {}).get("dist_cfg", {}).get("timeout")
+        timeout = None if seconds is None else timedelta(seconds=seconds)
+        dist.init_process_group("gloo", timeout=timeout)
+
+
+def _export_rendezvous(launcher: str) -> None:
+    """Translate a launcher's environment into torch.distributed's own."""
+    slurm, mpi = "SLURM_", "OMPI_COMM_WORLD_"
+    sources = {
+        "pytorch": {name: name for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR")},
+        "slurm": {
+            "RANK": f"{slurm}PROCID",
+            "WORLD_SIZE": f"{slurm}NTASKS",
+            "LOCAL_RANK": f"{slurm}LOCALID",
+        },
+        "mpi": {
+            "RANK": f"{mpi}RANK",
+            "WORLD_SIZE": f"{mpi}SIZE",
+            "LOCAL_RANK": f"{mpi}LOCAL_RANK",
+            "MASTER_ADDR": "MASTER_ADDR",
+        },
+    }[launcher]
+    missing = [source for source in sources.values() if source not in os.environ]
+    if missing:
+        raise ValueError(
+            f"launcher={launcher!r} needs {', '.join(missing)} in the environment; start the tool "
+            "through that launcher (tools/dist_train.sh starts torchrun), or use --launcher none"
+        )
+    os.environ.update({name: os.environ[source] for name, source in sources.items()})
+    os.environ.setdefault("MASTER_PORT", "29500")
+    if "MASTER_ADDR" not in os.environ:
+        os.environ["MASTER_ADDR"] = _slurm_head_node()
+
+
+def _slurm_head_node() -> str:
+    command = ["scontrol", "show", "hostname", os.environ["SLURM_NODELIST"]]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[0]

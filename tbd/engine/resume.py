@@ -1,0 +1,103 @@
+"""Choice of the checkpoint that an interrupted training continues from."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from tbd.compat import load_checkpoint
+
+
+def set_resume(cfg: Config, resume: str | None) -> None:
+    """Make ``cfg`` continue an earlier run, if ``resume`` asks for it.
+
+    A seed that MMEngine drew for the earlier run is taken over, because data
+    loaders are seeded before MMEngine reads it from the checkpoint.
+
+    Args:
+        cfg: The config of the run with ``work_dir`` set, changed in place.
+        resume: ``None`` for a new run, ``"auto"`` for the last good checkpoint of the
+            work directory (a new run if there is none), else a checkpoint file.
+
+    Raises:
+        FileNotFoundError: ``resume`` names a file that does not exist.
+        ValueError: ``resume`` names a file that cannot be resumed from.
+    """
+    if resume is None:
+        return
+    if resume == "auto":
+        found = find_resumable(cfg.work_dir)
+        if found is None:
+            print_log(f"no checkpoint to resume in {cfg.work_dir}: a new run starts", "current")
+            return
+    else:
+        if not Path(resume).is_file():
+            raise FileNotFoundError(f"--resume: there is no checkpoint at {Path(resume).resolve()}")
+        try:
+            found = Path(resume), _load_training_checkpoint(Path(resume))
+        except Exception as error:
+            raise ValueError(f"--resume: cannot resume from {resume}: {error}") from error
+    path, checkpoint = found
+    cfg.resume = True
+    cfg.load_from = str(path)
+    randomness = cfg.setdefault("randomness", {"seed": None})
+    if randomness.get("seed") is None:
+        randomness["seed"] = checkpoint["meta"].get("seed")
+
+
+def find_resumable(work_dir: str | Path) -> tuple[Path, dict[str, Any]] | None:
+    """Find the last checkpoint of a run that is whole.
+
+    MMEngine writes checkpoints and its ``last_checkpoint`` file in place, so that a
+    killed run can leave either of them cut short. Checkpoints that do not load are
+    passed over with a message; the next older one is tried.
+
+    Args:
+        work_dir: The work directory of the run.
+
+    Returns:
+        Path and content of the checkpoint, or ``None`` where there is none.
+    """
+    for path in _candidates(Path(work_dir)):
+        try:
+            return path, _load_training_checkpoint(path)
+        except Exception as error:
+            print_log(
+                f"--resume passes over {path}: {type(error).__name__}: {error}",
+                "current",
+                logging.WARNING,
+            )
+    return None
+
+
+def _candidates(work_dir: Path) -> Iterator[Path]:
+    """Yield checkpoints, the one of ``last_checkpoint`` first, then from new to old."""
+    record = work_dir / "last_checkpoint"
+    recorded = record.read_text(errors="replace").strip("\0 \n") if record.is_file() else ""
+    folders = [work_dir]
+    last = None
+    if recorded:
+        # A run that was moved still records its old folder.
+        last = next(
+            (p for p in (Path(recorded), work_dir / Path(recorded).name) if p.is_file()), None
+        )
+        if Path(recorded).parent.resolve() != work_dir.resolve():
+            folders.append(Path(recorded).parent)
+    if last is not None:
+        yield last
+    for folder in folders:
+        files = [p for p in folder.glob("*.pth") if not p.name.startswith("best_")]
+        for path in sorted(files, key=lambda p: p.stat().st_mtime_ns, reverse=True):
+            if last is None or path.resolve() != last.resolve():
+                yield path
+
+
+def _load_training_checkpoint(path: Path) -> dict[str, Any]:
+    checkpoint = load_checkpoint(str(path))
+    missing = [key for key in ("meta", "message_hub", "optimizer") if key not in checkpoint]
+    if missing:
+        raise ValueError(f"it is no training checkpoint, it lacks {', '.join(missing)}")
+    return checkpoint
