@@ -2,13 +2,27 @@
 
 from tbd.engine.config import load_config, move_data_root
 from tbd.engine.data_check import check_data
+from tbd.engine.evaluation import evaluate
+from tbd.engine.export import export_student
+from tbd.engine.hooks import (
+    ClassListCheckHook,
+    EpochSeedHook,
+    StopDistillationHook,
+    StudentExportHook,
+)
 from tbd.engine.launch import LAUNCHERS, set_launcher
 from tbd.engine.resume import find_resumable, set_resume
 from tbd.engine.training import train
 
 __all__ = [
     "LAUNCHERS",
+    "ClassListCheckHook",
+    "EpochSeedHook",
+    "StopDistillationHook",
+    "StudentExportHook",
     "check_data",
+    "evaluate",
+    "export_student",
     "find_resumable",
     "load_config",
     "move_data_root",

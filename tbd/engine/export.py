@@ -1,0 +1,206 @@
+"""From a distillation to a plain MMDetection student: config and checkpoint."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import MODELS
+from torch import nn
+
+from tbd.compat import load_checkpoint
+from tbd.detectors import resolve_model_config, student_state_dict
+from tbd.engine.config import load_config
+
+_SHOWN = 5
+
+
+def export_student(
+    config: str,
+    checkpoint: str,
+    out_dir: str,
+    filename: str = "student",
+    options: Mapping[str, Any] | None = None,
+) -> str:
+    """Write the student of a distillation as plain MMDetection files.
+
+    Args:
+        config: Config file of the distillation.
+        checkpoint: One of its checkpoints, a path or URL.
+        out_dir: Folder for ``<filename>.pth`` and ``<filename>.py``.
+        filename: Name of both files, without suffix.
+        options: ``--cfg-options``, see :func:`tbd.engine.load_config`.
+
+    Returns:
+        A report of what was written.
+
+    Raises:
+        FileNotFoundError: The config or the checkpoint does not exist.
+        ValueError: The checkpoint does not fit the config's student.
+    """
+    cfg = load_config(config, options)
+    model_config = resolve_model_config(cfg.model)
+    loaded = load_checkpoint(checkpoint)
+    load_strictly(MODELS.build(model_config), loaded, checkpoint)
+    return write_student(loaded, plain_config(cfg, model_config), out_dir, filename)
+
+
+def load_strictly(model: nn.Module, checkpoint: Mapping[str, Any], source: str) -> None:
+    """Load the student's weights of a checkpoint into a plain detector.
+
+    Args:
+        model: The plain detector.
+        checkpoint: Of a distillation or of a plain detector.
+        source: Where the checkpoint comes from, for the error message.
+
+    Raises:
+        ValueError: A key is missing, unexpected or of another shape.
+    """
+    weights = student_state_dict(checkpoint.get("state_dict", checkpoint))
+    own = model.state_dict()
+    problems = {
+        "of another shape": [
+            f"{key} ({list(value.shape)} in the checkpoint, {list(own[key].shape)} in the model)"
+            for key, value in weights.items()
+            if key in own and own[key].shape != value.shape
+        ]
+    }
+    if not problems["of another shape"]:
+        result = model.load_state_dict(weights, strict=False)
+        problems["missing in the checkpoint"] = result.missing_keys
+        problems["unexpected in the checkpoint"] = result.unexpected_keys
+    lines = [
+        f"{len(keys)} {what}: {', '.join(keys[:_SHOWN])}{', …' if len(keys) > _SHOWN else ''}"
+        for what, keys in problems.items()
+        if keys
+    ]
+    if lines:
+        raise ValueError(
+            f"{source} is no checkpoint of the config's student {type(model).__name__}:\n    "
+            + "\n    ".join(lines)
+            + "\nUse the config that the checkpoint was trained with."
+        )
+
+
+def plain_config(cfg: Config, model_config: ConfigDict) -> Config:
+    """Make the full config of the plain student, for MMDetection's own tools.
+
+    Hooks, metrics and imports of ``tbd`` go, and so does what belongs to one run
+    (``work_dir``, ``load_from``, ``resume``, ``launcher``). A data set or another part of
+    ``tbd`` that the config cannot run without stays, and with it the import of ``tbd``.
+
+    Args:
+        cfg: Config of the distillation; it is not changed.
+        model_config: The student's plain model config.
+
+    Returns:
+        A new config.
+    """
+    plain = Config(cfg.to_dict(), filename=cfg.filename)
+    plain.model = model_config
+    hooks = plain.get("default_hooks") or {}
+    for name in [name for name, hook in hooks.items() if _is_of_tbd(hook)]:
+        hooks.pop(name)
+    if plain.get("custom_hooks"):
+        plain.custom_hooks = [hook for hook in plain.custom_hooks if not _is_of_tbd(hook)]
+    for key in ("val_evaluator", "test_evaluator"):
+        if isinstance(plain.get(key), list):
+            # An evaluator must keep a metric.
+            plain[key] = [m for m in plain[key] if not _is_of_tbd(m)] or plain[key]
+    for key in ("work_dir", "launcher"):
+        plain.pop(key, None)
+    # Set for a run without a GPU; MMDetection's own tools have no such runs.
+    if "device_ids" in (plain.get("model_wrapper_cfg") or {}):
+        plain.pop("model_wrapper_cfg")
+    plain.load_from = None
+    plain.resume = False
+    imports = plain.get("custom_imports")
+    if imports and not parts_of_tbd(plain):
+        modules = imports["imports"]
+        modules = [modules] if isinstance(modules, str) else modules
+        imports["imports"] = [m for m in modules if m.partition(".")[0] != "tbd"]
+        if not imports["imports"]:
+            plain.pop("custom_imports")
+    return plain
+
+
+def parts_of_tbd(cfg: Config) -> list[str]:
+    """List the dotted keys of a config whose type is one of ``tbd``."""
+    found = []
+
+    def visit(node: Any, key: str) -> None:
+        if _is_of_tbd(node):
+            found.append(key)
+        if isinstance(node, Mapping):
+            for name, item in node.items():
+                visit(item, f"{key}.{name}" if key else name)
+        elif isinstance(node, list | tuple):
+            for index, item in enumerate(node):
+                visit(item, f"{key}.{index}")
+
+    visit(cfg._cfg_dict, "")
+    return found
+
+
+def write_student(
+    checkpoint: Mapping[str, Any], cfg: Config, out_dir: str | Path, filename: str
+) -> str:
+    """Write a plain student's checkpoint and config, each in one atomic step.
+
+    The checkpoint holds the weights and what inference needs to know, in types that
+    ``torch.load(weights_only=True)`` accepts.
+
+    Args:
+        checkpoint: Of the distillation, with ``state_dict`` and ``meta``.
+        cfg: The student's config from :func:`plain_config`.
+        out_dir: Folder, made if it does not exist.
+        filename: Name of both files, without suffix.
+
+    Returns:
+        A report of what was written.
+    """
+    folder = Path(out_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    meta = checkpoint.get("meta") or {}
+    kept = {key: _builtin(meta[key]) for key in ("epoch", "iter", "dataset_meta") if key in meta}
+    weights = student_state_dict(checkpoint.get("state_dict", checkpoint))
+    student = {
+        "meta": {**kept, "cfg": cfg.pretty_text},
+        "state_dict": {key: value.detach().cpu() for key, value in weights.items()},
+    }
+    weights_path = folder / f"{filename}.pth"
+    config_path = folder / f"{filename}.py"
+    _replace(weights_path, lambda path: torch.save(student, path))
+    _replace(config_path, lambda path: cfg.dump(path))
+    rest = parts_of_tbd(cfg)
+    needs = f"; it still needs tbd for {', '.join(rest)}" if rest else ""
+    return (
+        f"Plain student: {weights_path} ({len(weights)} tensors), {config_path}, "
+        f"for MMDetection's own tools{needs}"
+    )
+
+
+def _replace(path: Path, write: Callable[[str], Any]) -> None:
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        write(str(temporary))
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _is_of_tbd(node: Any) -> bool:
+    kind = node.get("type") if isinstance(node, Mapping) else None
+    return isinstance(kind, str) and kind.startswith("tbd.")
+
+
+def _builtin(value: Any) -> Any:
+    """Turn NumPy values inside containers into Python's own."""
+    if isinstance(value, Mapping):
+        return {key: _builtin(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_builtin(item) for item in value)
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
