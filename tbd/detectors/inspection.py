@@ -1,0 +1,88 @@
+"""Finding out what a detector's features and dense head look like."""
+
+import torch
+from mmdet.models.detectors.base import BaseDetector
+from torch import nn
+
+from tbd.distill import DetectorSpec, HeadSpec
+from tbd.predictions import UnsupportedHeadError, build_adapter, find_dense_head
+
+
+@torch.no_grad()
+def inspect_detector(detector: BaseDetector, role: str, probe_size: int) -> DetectorSpec:
+    """Run an empty image through a detector and describe what comes out.
+
+    Neither weights, statistics nor the training mode of any module change.
+
+    Args:
+        detector: A built detector.
+        role: ``"student"`` or ``"teacher"``.
+        probe_size: Height and width of the image, in pixels.
+
+    Returns:
+        The detector's description.
+
+    Raises:
+        ValueError: if the detector cannot process such an image.
+    """
+    modes = {module: module.training for module in detector.modules()}
+    detector.eval()
+    parameter = next(detector.parameters())
+    image = torch.zeros(
+        1, 3, probe_size, probe_size, device=parameter.device, dtype=parameter.dtype
+    )
+    try:
+        features = detector.extract_feat(image)
+        head, head_error = _inspect_head(detector, features)
+    except Exception as error:
+        raise ValueError(
+            f"The {role} {type(detector).__name__} failed on an empty image of "
+            f"{probe_size}×{probe_size} pixels ({error}); set probe_size to a size that it accepts."
+        ) from error
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    return DetectorSpec(
+        role=role,
+        type=type(detector).__name__,
+        neck="neck" if detector.with_neck else "backbone",
+        channels=tuple(level.shape[1] for level in features),
+        strides=tuple(
+            (round(probe_size / level.shape[2]), round(probe_size / level.shape[3]))
+            for level in features
+        ),
+        head=head,
+        head_error=head_error,
+    )
+
+
+def count_classes(detector: BaseDetector) -> int | None:
+    """Number of classes that a detector tells apart, or None if it does not say."""
+    for owner in (getattr(detector, "roi_head", None), detector):
+        head = getattr(owner, "bbox_head", None)
+        stages = head if isinstance(head, nn.ModuleList) else [head]
+        count = getattr(stages[0], "num_classes", None)
+        if isinstance(count, int):
+            return count
+    return None
+
+
+def _inspect_head(
+    detector: BaseDetector, features: tuple[torch.Tensor, ...]
+) -> tuple[HeadSpec | None, str]:
+    found = find_dense_head(detector)
+    if found is None:
+        return None, f"{type(detector).__name__} has no dense head"
+    name, head = found
+    try:
+        adapter = build_adapter(head)
+        adapter(head(features))
+    except UnsupportedHeadError as error:
+        return None, str(error)
+    return HeadSpec(
+        name=name,
+        type=type(head).__name__,
+        num_classes=adapter.num_classes,
+        anchors_per_location=adapter.anchors_per_location,
+        prior_layout=adapter.prior_layout,
+    ), ""

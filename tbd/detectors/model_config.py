@@ -1,0 +1,79 @@
+"""From what a config names as student or teacher to the config of a plain model."""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmdet.models.detectors.base import BaseDetector
+from mmdet.registry import MODELS as MMDET_MODELS
+from mmengine.config import Config, ConfigDict
+from mmengine.hub import get_config
+from mmengine.registry import DefaultScope
+
+WRAPPER_TYPES = ("tbd.TeacherStudentDetector", "TeacherStudentDetector")
+
+
+def resolve_model_config(
+    model: str | Mapping[str, Any],
+    options: Mapping[str, Any] | None = None,
+    key: str = "model",
+) -> ConfigDict:
+    """Find the model config that a config path or a dict stands for.
+
+    Args:
+        model: A config file, a config inside a package
+            (``"mmdet::retinanet/retinanet_r50_fpn_2x_coco.py"``), or a model
+            dict. A distillation config stands for its student.
+        options: Merged over the model as an inheriting config would be;
+            ``_delete_=True`` works.
+        key: Config key that ``model`` was read from, for error messages.
+
+    Returns:
+        A new, plain model config.
+
+    Raises:
+        FileNotFoundError: if the file does not exist.
+        TypeError: if ``model`` is neither a path nor a dict.
+        ValueError: if the config holds no model.
+    """
+    if isinstance(model, str):
+        found = _read_model(model, key)
+    elif isinstance(model, Mapping):
+        found = ConfigDict(copy.deepcopy(dict(model)))
+    else:
+        raise TypeError(f"{key} must be a config path or a model dict, not {model!r}.")
+    if found.get("type") in WRAPPER_TYPES:
+        found = resolve_model_config(
+            found["student"], found.get("student_options"), key=f"{key}'s student"
+        )
+    merged = Config(dict(model=found))
+    if options:
+        merged.merge_from_dict(dict(model=copy.deepcopy(dict(options))))
+    return merged.model
+
+
+def build_detector(config: ConfigDict) -> BaseDetector:
+    """Build a detector from its model config, in MMDetection's scope unless another is set."""
+    scope = DefaultScope.get_current_instance()
+    with DefaultScope.overwrite_default_scope(scope.scope_name if scope else "mmdet"):
+        return MMDET_MODELS.build(config)
+
+
+def _read_model(path: str, key: str) -> ConfigDict:
+    if "::" in path:
+        config = get_config(path)
+    elif Path(path).is_file():
+        config = Config.fromfile(path)
+    else:
+        raise FileNotFoundError(
+            f"{key}={path!r}: no such config (looked at {Path(path).absolute()}). Name a config of "
+            "an installed package as 'mmdet::retinanet/retinanet_r50_fpn_2x_coco.py', or a file; "
+            "inside a config, '{{ fileDirname }}/teacher.py' is the file beside it."
+        )
+    if "model" not in config:
+        raise ValueError(f"{key}={path!r}: this config has no 'model'.")
+    model = config.model
+    if "data_preprocessor" in config:
+        model.setdefault("data_preprocessor", config.data_preprocessor)
+    return model

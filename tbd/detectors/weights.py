@@ -1,0 +1,173 @@
+"""Moving weights: into the teacher, from the teacher to the student, out to a plain detector."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mmdet.models.detectors.base import BaseDetector
+from mmengine.config import ConfigDict
+from torch import Tensor, nn
+
+from tbd.compat import load_checkpoint
+
+STUDENT_PREFIX = "student."
+TERM_PREFIX = "distill."
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class TeacherWeights:
+    """What was read into the teacher.
+
+    Attributes:
+        source: Checkpoint path or URL.
+        num_keys: Number of tensors loaded.
+        classes: Class names that the checkpoint was trained for, if it says.
+    """
+
+    source: str
+    num_keys: int
+    classes: tuple[str, ...] | None
+
+
+def student_state_dict(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of a plain detector from a checkpoint of a distillation.
+
+    Args:
+        state_dict: Of a :class:`~tbd.TeacherStudentDetector` or of a plain
+            detector, which is returned as it is; a ``module.`` prefix is
+            dropped.
+
+    Returns:
+        The same tensors under the keys of the plain detector.
+    """
+    plain = {key.removeprefix("module."): value for key, value in state_dict.items()}
+    if not any(key.startswith(STUDENT_PREFIX) for key in plain):
+        return plain
+    return {
+        key.removeprefix(STUDENT_PREFIX): value
+        for key, value in plain.items()
+        if key.startswith(STUDENT_PREFIX)
+    }
+
+
+def load_teacher(teacher: BaseDetector, source: str) -> TeacherWeights:
+    """Load a teacher's weights strictly.
+
+    Args:
+        teacher: The detector to fill.
+        source: Checkpoint path or URL: of a plain detector, or of a
+            distillation whose student becomes the teacher.
+
+    Returns:
+        What was loaded.
+
+    Raises:
+        ValueError: if the checkpoint is not of this architecture; the message
+            names the first keys that are missing, unexpected or of another
+            shape.
+    """
+    checkpoint = load_checkpoint(source)
+    state_dict = student_state_dict(checkpoint.get("state_dict", checkpoint))
+    own = teacher.state_dict()
+    reshaped = [
+        f"{key} {list(value.shape)} in the checkpoint, {list(own[key].shape)} in the model"
+        for key, value in state_dict.items()
+        if key in own and value.shape != own[key].shape
+    ]
+    if not reshaped:
+        # The modules' own loading renames the keys of older MMDetection releases.
+        result = teacher.load_state_dict(state_dict, strict=False)
+        missing, unexpected = list(result.missing_keys), list(result.unexpected_keys)
+    else:
+        missing = [key for key in own if key not in state_dict]
+        unexpected = [key for key in state_dict if key not in own]
+    if missing or unexpected or reshaped:
+        raise ValueError(
+            f"teacher_ckpt={source!r} is not a checkpoint of the teacher "
+            f"{type(teacher).__name__}:"
+            + _first("missing in the checkpoint", missing)
+            + _first("unexpected in the checkpoint", unexpected)
+            + _first("of another shape", reshaped)
+            + "\nSet 'teacher' to the config that this checkpoint was trained with, or "
+            "'teacher_ckpt' to a checkpoint of that config."
+        )
+    return TeacherWeights(source, len(state_dict), _classes_of(checkpoint))
+
+
+def inherit_from_teacher(student: BaseDetector, teacher: BaseDetector) -> str:
+    """Copy the teacher's neck and dense head where names and shapes match.
+
+    Args:
+        student: The detector to initialise.
+        teacher: The detector to copy from.
+
+    Returns:
+        A report of what was and what was not copied.
+
+    Raises:
+        ValueError: if nothing at all matches.
+    """
+    lines, copied_any = [], False
+    for name in ("neck", "rpn_head", "bbox_head"):
+        target, source = getattr(student, name, None), getattr(teacher, name, None)
+        if not (isinstance(target, nn.Module) and isinstance(source, nn.Module)):
+            continue
+        own, offered = target.state_dict(), source.state_dict()
+        fitting = {
+            key: value
+            for key, value in offered.items()
+            if key in own and own[key].shape == value.shape
+        }
+        target.load_state_dict(fitting, strict=False)
+        copied_any = copied_any or bool(fitting)
+        skipped = [key for key in own if key not in fitting]
+        lines.append(
+            f"  {name}: {len(fitting)} of {len(own)} tensors copied from the teacher"
+            + _first("not copied", skipped)
+        )
+    if not copied_any:
+        raise ValueError(
+            "student_init='inherit': no tensor of the student's neck or dense head has the name "
+            f"and shape of one of the teacher's (student {type(student).__name__}, teacher "
+            f"{type(teacher).__name__}). Set student_init=None, or give both the same widths."
+        )
+    return "Student initialised from the teacher:\n" + "\n".join(lines)
+
+
+def without_pretrained(config: ConfigDict) -> ConfigDict:
+    """Return a model config that downloads no pretrained weights of its own."""
+
+    def strip(node: Any) -> Any:
+        if isinstance(node, Mapping):
+            return ConfigDict(
+                {
+                    key: None if key == "init_cfg" and _is_pretrained(value) else strip(value)
+                    for key, value in node.items()
+                }
+            )
+        if isinstance(node, list | tuple):
+            return type(node)(strip(item) for item in node)
+        return node
+
+    return strip(config)
+
+
+def _is_pretrained(init_cfg: Any) -> bool:
+    return isinstance(init_cfg, Mapping) and init_cfg.get("type") == "Pretrained"
+
+
+def _classes_of(checkpoint: Mapping[str, Any]) -> tuple[str, ...] | None:
+    meta = checkpoint.get("meta") or {}
+    classes = (meta.get("dataset_meta") or {}).get("classes") or meta.get("CLASSES")
+    if classes is None:
+        return None
+    return (classes,) if isinstance(classes, str) else tuple(classes)
+
+
+def _first(what: str, items: list[str]) -> str:
+    if not items:
+        return ""
+    more = f", … ({len(items) - _SHOWN} more)" if len(items) > _SHOWN else ""
+    return f"\n    {what}: {', '.join(items[:_SHOWN])}{more}"

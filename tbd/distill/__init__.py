@@ -1,0 +1,20 @@
+"""Distillation terms, one file each, on the views that they share."""
+
+from tbd.distill.harmony import HarmonyDistillation, harmony_distillation_loss
+from tbd.distill.task_decoupled import (
+    TaskDecoupledFeatureDistillation,
+    task_decoupled_feature_loss,
+)
+from tbd.distill.term import DistillationTerm
+from tbd.distill.view import DetectorSpec, HeadSpec, View
+
+__all__ = [
+    "DetectorSpec",
+    "DistillationTerm",
+    "HarmonyDistillation",
+    "HeadSpec",
+    "TaskDecoupledFeatureDistillation",
+    "View",
+    "harmony_distillation_loss",
+    "task_decoupled_feature_loss",
+]

@@ -1,0 +1,133 @@
+"""Harmony distillation (HD)."""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from tbd.distill.reduction import normalizer
+from tbd.distill.term import DistillationTerm
+from tbd.distill.view import DetectorSpec, View
+from tbd.harmony import HarmonyScoreHead, Norm, harmony_weight
+from tbd.registry import MODELS
+
+EPS = 1e-6
+
+Target = Literal["harmony", "score"]
+"""What is distilled: the harmony score, or the classification probability."""
+
+
+def harmony_distillation_loss(score_s: Tensor, score_t: Tensor, weight: Tensor | None) -> Tensor:
+    """Weighted mean difference of two score maps of one pyramid level.
+
+    Σ weight·|score_t − score_s| / max(Σ weight, 1e-6), the sums over all
+    predictions of the level and all images of the batch (of every rank).
+
+    Args:
+        score_s: Student's scores, any shape.
+        score_t: Teacher's scores, the same shape; a constant.
+        weight: Weight of each prediction, the same shape; a constant. None
+            weighs all alike.
+
+    Returns:
+        A scalar; 0 where all weights are 0, as in a batch without ground truth.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    if weight is None:
+        weight = torch.ones_like(score_s)
+    if not score_s.shape == score_t.shape == weight.shape:
+        raise ValueError(
+            f"score_s {list(score_s.shape)}, score_t {list(score_t.shape)} and weight "
+            f"{list(weight.shape)} must have one shape."
+        )
+    difference = (score_t.detach() - score_s).abs()
+    weight = weight.detach()
+    return (weight * difference).sum() / normalizer(weight.sum(), EPS)
+
+
+@MODELS.register_module()
+class HarmonyDistillation(DistillationTerm):
+    """The student learns how well the teacher's scores and boxes agree.
+
+    L_HD = Σ_l Σ psi·|HS^t − HS^s| / max(Σ psi, eps), Tang et al. (arXiv
+    2208.03006). Where the predictions of teacher and student do not correspond
+    one to one (other anchors, another head), both are first reduced over the
+    anchors of a location by maximum, and locations are compared.
+
+    Args:
+        loss_weight: The alpha of the total loss.
+        norm: How logits become a classification probability.
+        weighted: Weigh predictions by psi; False takes the plain mean.
+        target: ``"harmony"`` distills HS, ``"score"`` the classification
+            probability in its place.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        loss_weight: float = 1.0,
+        norm: Norm = "softmax",
+        weighted: bool = True,
+        target: Target = "harmony",
+    ) -> None:
+        super().__init__(loss_weight)
+        if target not in get_args(Target):
+            raise ValueError(
+                f"target={target!r} is unknown; choose one of {', '.join(get_args(Target))}."
+            )
+        self.harmony_head = HarmonyScoreHead(norm)
+        self.weighted = weighted
+        self.target = target
+        self.per_location = False
+
+    def connect(self, student: DetectorSpec, teacher: DetectorSpec) -> None:
+        """Compare prediction by prediction where priors coincide, else location by location."""
+        layouts = [spec.head.prior_layout if spec.head else None for spec in (student, teacher)]
+        self.per_location = layouts[0] != layouts[1]
+
+    def describe(self) -> str:
+        """Name the settings and what is compared."""
+        unit = "location" if self.per_location else "prediction"
+        return (
+            f"HarmonyDistillation(loss_weight={self.loss_weight}, norm={self.harmony_head.norm}, "
+            f"weighted={self.weighted}, target={self.target}), {unit} by {unit},"
+        )
+
+    def forward(self, student: View, teacher: View) -> dict[str, Tensor]:
+        """Return ``loss_harmony`` and, to be logged, the mean harmony of both sides.
+
+        The means are weighted as the loss is: unweighted, they would speak of
+        the background, which is most of every image.
+        """
+        maps_s = student.harmony(self.harmony_head)
+        maps_t = teacher.harmony(self.harmony_head)
+        if self.per_location:
+            maps_s, maps_t = maps_s.per_location(), maps_t.per_location()
+        weights = [
+            harmony_weight(p_loc_t, p_cls_t, p_cls_s) if self.weighted else torch.ones_like(p_loc_t)
+            for p_loc_t, p_cls_t, p_cls_s in zip(
+                maps_t.p_loc, maps_t.p_cls, maps_s.p_cls, strict=True
+            )
+        ]
+        compared = "score" if self.target == "harmony" else "p_cls"
+        losses = [
+            harmony_distillation_loss(score_s, score_t, weight)
+            for score_s, score_t, weight in zip(
+                getattr(maps_s, compared), getattr(maps_t, compared), weights, strict=True
+            )
+        ]
+        return {
+            "loss_harmony": self.loss_weight * torch.stack(losses).sum(),
+            "harmony_student": _weighted_mean(maps_s.score, weights),
+            "harmony_teacher": _weighted_mean(maps_t.score, weights),
+        }
+
+
+@torch.no_grad()
+def _weighted_mean(maps: list[Tensor], weights: list[Tensor]) -> Tensor:
+    total = torch.stack([(m * w).sum() for m, w in zip(maps, weights, strict=True)]).sum()
+    return total / torch.stack([w.sum() for w in weights]).sum().clamp(min=EPS)

@@ -1,0 +1,61 @@
+"""Base class of all distillation terms."""
+
+import math
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from tbd.distill.view import DetectorSpec, View
+
+
+class DistillationTerm(nn.Module, ABC):
+    """One loss between the views of a student and a teacher.
+
+    A term never knows which detector it distills. It is constructed from its
+    config alone, :meth:`connect`-ed once when the detectors are known, and
+    called at every step, outside autocast.
+
+    Args:
+        loss_weight: Factor on the term's losses, finite and not negative.
+
+    Raises:
+        ValueError: if ``loss_weight`` is negative or not finite.
+    """
+
+    needs_predictions: ClassVar[bool] = True
+    """Whether both views must hold dense predictions."""
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        if not (math.isfinite(loss_weight) and loss_weight >= 0):
+            raise ValueError(f"loss_weight={loss_weight} must be finite and not negative.")
+        self.loss_weight = loss_weight
+
+    def connect(self, student: DetectorSpec, teacher: DetectorSpec) -> None:
+        """Check that the pair suits the term and create its layers.
+
+        Called once, before the optimizer is built. Both sides have the same
+        number of pyramid levels and the same strides.
+
+        Raises:
+            ValueError: if the pair does not suit, naming both sides and the
+                config key to change.
+        """
+
+    def describe(self) -> str:
+        """Name the term and its settings, for the start-up report."""
+        return f"{type(self).__name__}(loss_weight={self.loss_weight})"
+
+    @abstractmethod
+    def forward(self, student: View, teacher: View) -> dict[str, Tensor]:
+        """Compare one step's views.
+
+        Args:
+            student: The student's view; its tensors carry gradients.
+            teacher: The teacher's view; its tensors are constants.
+
+        Returns:
+            Scalars; those whose name contains ``"loss"`` are summed into the
+            training loss, the others are logged.
+        """

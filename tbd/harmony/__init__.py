@@ -1,0 +1,20 @@
+"""Harmony of classification and localization: pure functions and the head that applies them."""
+
+from tbd.harmony.functional import (
+    Norm,
+    classification_probability,
+    harmony_score,
+    harmony_weight,
+    localization_probability,
+)
+from tbd.harmony.head import HarmonyMaps, HarmonyScoreHead
+
+__all__ = [
+    "HarmonyMaps",
+    "HarmonyScoreHead",
+    "Norm",
+    "classification_probability",
+    "harmony_score",
+    "harmony_weight",
+    "localization_probability",
+]

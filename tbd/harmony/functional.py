@@ -1,0 +1,177 @@
+"""Classification probability, localization probability and harmony score.
+
+Pure functions on tensors, after Tang et al., "Task-balanced distillation for
+object detection", Pattern Recognition 137 (2023), arXiv 2208.03006. Inputs of
+half precision are computed in float32; float64 stays float64.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+from mmdet.structures.bbox import bbox_overlaps
+from torch import Tensor
+
+from tbd.precision import at_least_float32
+
+Norm = Literal["softmax", "peak", "sigmoid"]
+"""How raw logits become a classification probability."""
+
+IOU_EPS = 1e-6
+"""Smallest union area in square pixels; keeps the IoU of two empty boxes at 0."""
+
+_MAX_PAIRS = 1 << 20
+"""Pairs of boxes compared at once, which bounds the memory of the search."""
+
+
+def check_norm(norm: str) -> Norm:
+    """Return ``norm`` if it names a classification norm.
+
+    Raises:
+        ValueError: if it does not; the message lists those that exist.
+    """
+    if norm not in get_args(Norm):
+        raise ValueError(f"norm={norm!r} is unknown; choose one of {', '.join(get_args(Norm))}.")
+    return norm  # type: ignore[return-value]
+
+
+def classification_probability(
+    cls_logits: Tensor, num_classes: int, norm: Norm = "softmax", *, background: bool = False
+) -> Tensor:
+    """Confidence of every prediction of one pyramid level.
+
+    With m the largest foreground logit of a prediction:
+
+    * ``"softmax"`` (the paper): softmax of m over all A·H·W predictions of the
+      level of one image, so the probabilities of a level sum to 1;
+    * ``"peak"``: the same divided by its maximum, so the top prediction has 1;
+    * ``"sigmoid"``: sigmoid(m), or with ``background`` the largest foreground
+      probability of the softmax over classes.
+
+    Args:
+        cls_logits: Raw logits [N, A·C, H, W], the anchor outermost in the
+            channel axis; C is ``num_classes``, or one more with ``background``.
+        num_classes: Number of foreground classes.
+        norm: See above.
+        background: The last of an anchor's channels is the background class of
+            a softmax classifier.
+
+    Returns:
+        Probabilities [N, A, H, W] in [0, 1].
+
+    Raises:
+        ValueError: if ``norm`` is unknown or the channels are no multiple of C.
+    """
+    check_norm(norm)
+    channels = cls_logits.shape[1]
+    per_anchor = num_classes + int(background)
+    if channels % per_anchor:
+        raise ValueError(
+            f"cls_logits have {channels} channels, which is no multiple of the {per_anchor} "
+            f"channels of one anchor (num_classes={num_classes}, background={background})."
+        )
+    logits = cls_logits.unflatten(1, (-1, per_anchor))
+    if norm == "sigmoid":
+        if background:
+            probability = at_least_float32(logits).softmax(dim=2)
+            return probability[:, :, :num_classes].max(dim=2).values
+        return at_least_float32(logits.max(dim=2).values).sigmoid()
+    best = at_least_float32(logits[:, :, :num_classes].max(dim=2).values)
+    flat = best.flatten(1)
+    if norm == "softmax":
+        return flat.softmax(dim=1).view_as(best)
+    return (flat - flat.amax(dim=1, keepdim=True)).exp().view_as(best)
+
+
+def localization_probability(boxes: Tensor, gt_boxes: Sequence[Tensor]) -> Tensor:
+    """IoU of every predicted box with the ground truth that it covers best.
+
+    The gradient flows to the boxes through the IoU with that ground truth
+    alone, so the graph holds O(M) numbers instead of O(M·G).
+
+    Args:
+        boxes: Predicted boxes [N, M, 4], ``x1, y1, x2, y2`` in pixels.
+        gt_boxes: For each of the N images its ground truth [G, 4] in the same
+            coordinates; G may be 0.
+
+    Returns:
+        IoU [N, M] in [0, 1]; 0 on images without ground truth.
+
+    Raises:
+        ValueError: if the shapes are not as above.
+    """
+    if boxes.ndim != 3 or boxes.shape[-1] != 4:
+        raise ValueError(f"boxes must be [N, M, 4], not {list(boxes.shape)}.")
+    if len(gt_boxes) != len(boxes):
+        raise ValueError(f"boxes hold {len(boxes)} images and gt_boxes {len(gt_boxes)}.")
+    boxes = at_least_float32(boxes)
+    per_image = []
+    for predicted, gt in zip(boxes, gt_boxes, strict=True):
+        if len(gt) == 0:
+            per_image.append(predicted.new_zeros(len(predicted)))
+            continue
+        gt = gt.to(predicted)
+        best = gt[_best_gt(predicted.detach(), gt)]
+        per_image.append(_aligned_iou(predicted, best))
+    return torch.stack(per_image)
+
+
+@torch.no_grad()
+def _best_gt(predicted: Tensor, gt: Tensor) -> Tensor:
+    chunk = max(_MAX_PAIRS // len(gt), 1)
+    parts = [bbox_overlaps(part, gt, eps=IOU_EPS).argmax(dim=1) for part in predicted.split(chunk)]
+    return torch.cat(parts)
+
+
+def _aligned_iou(boxes: Tensor, targets: Tensor) -> Tensor:
+    top_left = torch.maximum(boxes[:, :2], targets[:, :2])
+    bottom_right = torch.minimum(boxes[:, 2:], targets[:, 2:])
+    intersection = (bottom_right - top_left).clamp(min=0).prod(dim=1)
+    area = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(dim=1)
+    target_area = (targets[:, 2:] - targets[:, :2]).clamp(min=0).prod(dim=1)
+    return intersection / (area + target_area - intersection).clamp(min=IOU_EPS)
+
+
+def harmony_score(p_cls: Tensor, p_loc: Tensor) -> Tensor:
+    """Agreement of classification and localization, HS = 1 − tanh(|p_loc − p_cls|).
+
+    Args:
+        p_cls: Classification probability in [0, 1], any shape.
+        p_loc: Localization probability in [0, 1], the same shape.
+
+    Returns:
+        Harmony score of that shape, in [1 − tanh(1), 1].
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    _check_same_shape(p_cls=p_cls, p_loc=p_loc)
+    return 1 - (p_loc - p_cls).abs().tanh()
+
+
+@torch.no_grad()
+def harmony_weight(p_loc_t: Tensor, p_cls_t: Tensor, p_cls_s: Tensor) -> Tensor:
+    """Weight of each prediction in harmony distillation, a constant.
+
+    psi = p_loc^t · sqrt(1 + |p_cls^t − p_cls^s|): well-placed boxes of the
+    teacher, the more so where the student's confidence differs.
+
+    Args:
+        p_loc_t: Teacher's localization probability, any shape.
+        p_cls_t: Teacher's classification probability, the same shape.
+        p_cls_s: Student's classification probability, the same shape.
+
+    Returns:
+        psi of that shape, in [0, sqrt(2)], without gradient.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    _check_same_shape(p_loc_t=p_loc_t, p_cls_t=p_cls_t, p_cls_s=p_cls_s)
+    return p_loc_t * (1 + (p_cls_t - p_cls_s).abs()).sqrt()
+
+
+def _check_same_shape(**tensors: Tensor) -> None:
+    if len({tensor.shape for tensor in tensors.values()}) > 1:
+        shapes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in tensors.items())
+        raise ValueError(f"Shapes must be equal: {shapes}.")

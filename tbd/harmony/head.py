@@ -1,0 +1,87 @@
+"""Harmony maps of a detector's dense predictions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from tbd.harmony.functional import (
+    Norm,
+    check_norm,
+    classification_probability,
+    harmony_score,
+    localization_probability,
+)
+from tbd.predictions import DensePredictions
+from tbd.registry import MODELS
+
+
+@dataclass(frozen=True)
+class HarmonyMaps:
+    """Per pyramid level, the probabilities and the harmony of each prediction.
+
+    Attributes:
+        p_cls: Classification probability [N, A, H, W] of each level.
+        p_loc: Localization probability [N, A, H, W] of each level.
+        score: Harmony score [N, A, H, W] of each level.
+    """
+
+    p_cls: list[Tensor]
+    p_loc: list[Tensor]
+    score: list[Tensor]
+
+    def per_location(self) -> "HarmonyMaps":
+        """Reduce the anchors of a location by maximum, to shape [N, 1, H, W].
+
+        The harmony score is taken from the reduced probabilities, so it is a
+        property of the location and comparable between detectors whose
+        anchors differ.
+        """
+        p_cls = [level.amax(dim=1, keepdim=True) for level in self.p_cls]
+        p_loc = [level.amax(dim=1, keepdim=True) for level in self.p_loc]
+        score = [harmony_score(c, r) for c, r in zip(p_cls, p_loc, strict=True)]
+        return HarmonyMaps(p_cls, p_loc, score)
+
+
+@MODELS.register_module()
+class HarmonyScoreHead(nn.Module):
+    """Turn dense predictions and ground truth into harmony maps.
+
+    It has no parameters and predicts nothing new: it reads the logits and the
+    decoded boxes that the detector's own dense head produced.
+
+    Args:
+        norm: How logits become a classification probability, see
+            :func:`~tbd.harmony.classification_probability`. The paper's is
+            ``"softmax"``.
+
+    Raises:
+        ValueError: if ``norm`` is unknown.
+    """
+
+    def __init__(self, norm: Norm = "softmax") -> None:
+        super().__init__()
+        self.norm = check_norm(norm)
+
+    def forward(self, predictions: DensePredictions, gts: Sequence[Tensor]) -> HarmonyMaps:
+        """Compute the maps of every level.
+
+        Args:
+            predictions: What the dense head predicts before NMS.
+            gts: Ground-truth boxes [G, 4] of each image, in pixels of the input.
+
+        Returns:
+            The maps; differentiable wherever the predictions are.
+        """
+        p_cls, p_loc, score = [], [], []
+        for logits, boxes in zip(predictions.cls_logits, predictions.boxes, strict=True):
+            level_cls = classification_probability(
+                logits, predictions.num_classes, self.norm, background=predictions.background
+            )
+            batch, anchors, height, width = level_cls.shape
+            level_loc = localization_probability(boxes, gts)
+            level_loc = level_loc.view(batch, height, width, anchors).permute(0, 3, 1, 2)
+            p_cls.append(level_cls)
+            p_loc.append(level_loc)
+            score.append(harmony_score(level_cls, level_loc))
+        return HarmonyMaps(p_cls, p_loc, score)

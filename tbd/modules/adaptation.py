@@ -1,0 +1,38 @@
+"""Layers that bring a student's features to the channels of the teacher's."""
+
+from typing import Literal, get_args
+
+from torch import nn
+
+AdaptationKind = Literal["auto", "conv1x1", "conv3x3", "identity"]
+
+
+def build_adaptation(kind: AdaptationKind, in_channels: int, out_channels: int) -> nn.Module:
+    """Build the adaptation layer of one pyramid level.
+
+    Args:
+        kind: ``"conv1x1"`` or ``"conv3x3"``: one convolution with bias;
+            ``"identity"``: nothing; ``"auto"``: the identity where the channels
+            agree, ``"conv1x1"`` where they do not.
+        in_channels: Channels of the student's features.
+        out_channels: Channels of the teacher's features.
+
+    Returns:
+        A module from [N, in_channels, H, W] to [N, out_channels, H, W].
+
+    Raises:
+        ValueError: if ``kind`` is unknown, or ``"identity"`` cannot be used.
+    """
+    if kind not in get_args(AdaptationKind):
+        known = ", ".join(get_args(AdaptationKind))
+        raise ValueError(f"adaptation={kind!r} is unknown; choose one of {known}.")
+    if kind == "identity" and in_channels != out_channels:
+        raise ValueError(
+            f"adaptation='identity' needs equal channels, but the student has {in_channels} and "
+            f"the teacher {out_channels}; use adaptation='auto'."
+        )
+    if kind == "identity" or (kind == "auto" and in_channels == out_channels):
+        return nn.Identity()
+    if kind == "conv3x3":
+        return nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
+    return nn.Conv2d(in_channels, out_channels, kernel_size=1)

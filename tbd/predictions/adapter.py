@@ -1,0 +1,104 @@
+"""Adapters from the raw output of a head family to :class:`DensePredictions`.
+
+A new family is one new file: a subclass of :class:`PredictionAdapter`,
+registered for the family's head classes with :func:`register_adapter`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
+
+from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
+from torch import nn
+
+from tbd.predictions.dense import DensePredictions
+
+
+class UnsupportedHeadError(TypeError):
+    """No adapter reads the predictions of this dense head."""
+
+
+class PredictionAdapter(ABC):
+    """Reads the raw output of one dense head.
+
+    Args:
+        head: The dense head whose ``forward`` output will be read.
+    """
+
+    def __init__(self, head: BaseDenseHead) -> None:
+        self.head = head
+
+    @property
+    @abstractmethod
+    def num_classes(self) -> int:
+        """Number of foreground classes in the logits."""
+
+    @property
+    @abstractmethod
+    def anchors_per_location(self) -> tuple[int, ...]:
+        """Number of predictions per location, for each level."""
+
+    @property
+    @abstractmethod
+    def prior_layout(self) -> Hashable:
+        """Identity of the priors.
+
+        Predictions of two heads with equal layouts correspond one to one: the
+        same index means the same location and the same prior box or point.
+        """
+
+    @abstractmethod
+    def __call__(self, outputs: Any) -> DensePredictions:
+        """Wrap one output of ``head.forward``.
+
+        Raises:
+            UnsupportedHeadError: if the output is not what this family returns.
+        """
+
+
+_ADAPTERS: dict[type[nn.Module], type[PredictionAdapter]] = {}
+
+AdapterClass = TypeVar("AdapterClass", bound=type[PredictionAdapter])
+
+
+def register_adapter(*head_classes: type[nn.Module]) -> Callable[[AdapterClass], AdapterClass]:
+    """Class decorator: read heads of these classes, and of their subclasses, with the adapter."""
+
+    def register(adapter: AdapterClass) -> AdapterClass:
+        _ADAPTERS.update(dict.fromkeys(head_classes, adapter))
+        return adapter
+
+    return register
+
+
+def build_adapter(head: BaseDenseHead) -> PredictionAdapter:
+    """Build the adapter registered for the head's class, or for the nearest of its bases.
+
+    Raises:
+        UnsupportedHeadError: if there is none; the message names the head's
+            bases and the supported classes.
+    """
+    for base in type(head).__mro__:
+        if base in _ADAPTERS:
+            return _ADAPTERS[base](head)
+    bases = ", ".join(base.__name__ for base in type(head).__mro__ if base is not object)
+    supported = ", ".join(sorted(base.__name__ for base in _ADAPTERS))
+    raise UnsupportedHeadError(
+        f"No prediction adapter reads {type(head).__name__} (bases: {bases}). Supported heads and "
+        f"their subclasses: {supported}. Register one with tbd.predictions.register_adapter, or "
+        "distill with terms that compare features only."
+    )
+
+
+def find_dense_head(detector: nn.Module) -> tuple[str, BaseDenseHead] | None:
+    """Find the head that predicts densely: a one-stage detector's head, or the RPN.
+
+    Returns:
+        Its attribute name in the detector and the head itself, or None for
+        detectors without one (DETR and its kin).
+    """
+    for name in ("rpn_head", "bbox_head"):
+        head = getattr(detector, name, None)
+        if isinstance(head, BaseDenseHead):
+            return name, head
+    return None

@@ -1,0 +1,48 @@
+import pytest
+import torch
+
+from tbd.harmony import HarmonyScoreHead, harmony_score
+from tbd.predictions import DensePredictions
+
+
+def predictions(boxes):
+    """One level of 1×2 cells with 2 anchors; rows are (row, column, anchor)."""
+    cls_logits = torch.tensor([0.0, 1.0, 2.0, 3.0]).view(1, 2, 1, 2)  # [N, anchor, h, w]
+    return DensePredictions([cls_logits], 1, decode=lambda: [boxes])
+
+
+def test_boxes_are_assigned_to_anchors_in_mmdetections_order():
+    gt = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+    # Row k covers k quarters of the ground truth.
+    boxes = torch.stack([torch.tensor([0.0, 0.0, 10.0, 2.5 * k]) for k in range(1, 5)])[None]
+    maps = HarmonyScoreHead()(predictions(boxes), [gt])
+    # Cell 0 holds rows 0 (anchor 0) and 1 (anchor 1); cell 1 rows 2 and 3.
+    expected = torch.tensor([[0.25, 0.75], [0.5, 1.0]]).view(1, 2, 1, 2)
+    torch.testing.assert_close(maps.p_loc[0], expected)
+    torch.testing.assert_close(maps.score[0], harmony_score(maps.p_cls[0], expected))
+
+
+def test_boxes_are_decoded_once_and_lazily():
+    calls = []
+    dense = DensePredictions(
+        [torch.zeros(1, 1, 1, 1)], 1, decode=lambda: calls.append(1) or [torch.zeros(1, 1, 4)]
+    )
+    assert not calls
+    head = HarmonyScoreHead()
+    head(dense, [torch.empty(0, 4)])
+    head(dense, [torch.empty(0, 4)])
+    assert calls == [1]
+
+
+def test_per_location_takes_harmony_from_the_reduced_probabilities():
+    boxes = torch.stack([torch.tensor([0.0, 0.0, 10.0, 2.5 * k]) for k in range(1, 5)])[None]
+    maps = HarmonyScoreHead()(predictions(boxes), [torch.tensor([[0.0, 0.0, 10.0, 10.0]])])
+    reduced = maps.per_location()
+    p_cls = torch.maximum(maps.p_cls[0][:, :1], maps.p_cls[0][:, 1:])
+    p_loc = torch.maximum(maps.p_loc[0][:, :1], maps.p_loc[0][:, 1:])
+    assert torch.equal(reduced.score[0], harmony_score(p_cls, p_loc))
+
+
+def test_unknown_norm_is_refused_when_built():
+    with pytest.raises(ValueError, match="norm='max'"):
+        HarmonyScoreHead("max")
