@@ -1,0 +1,26 @@
+"""The ground that MMDetection stands on, made firm.
+
+The only code of the project that reaches into the internals of mmcv and MMEngine. It checks
+that one distribution of MMDetection is installed, gives mmcv operators where it was installed
+without them, and reads checkpoints without ever running what they carry.
+"""
+
+from tbd.compat.checkpoint import (
+    UnsafeCheckpointError,
+    allow_mmengine_checkpoints,
+    load_checkpoint,
+)
+from tbd.compat.distribution import check_distribution
+from tbd.compat.extension import provide_extension
+
+__all__ = ["UnsafeCheckpointError", "check_distribution", "install", "load_checkpoint"]
+
+
+def install() -> None:
+    """Make mmcv and MMEngine usable; to be called before mmdet is imported.
+
+    Provides the module ``mmcv._ext`` if, and only if, mmcv has none, and allows MMEngine's own
+    checkpoints to be loaded safely. Calling it again changes nothing.
+    """
+    provide_extension()
+    allow_mmengine_checkpoints()
