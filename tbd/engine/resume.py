@@ -1,6 +1,7 @@
 """Choice of the checkpoint that an interrupted training continues from."""
 
 import logging
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,14 +39,13 @@ def set_resume(cfg: Config, resume: str | None) -> None:
             raise FileNotFoundError(f"--resume: there is no checkpoint at {Path(resume).resolve()}")
         try:
             found = Path(resume), _load_training_checkpoint(Path(resume))
-        except Exception as error:
+        except ValueError as error:
             raise ValueError(f"--resume: cannot resume from {resume}: {error}") from error
     path, checkpoint = found
     cfg.resume = True
     cfg.load_from = str(path)
-    randomness = cfg.setdefault("randomness", {"seed": None})
-    if randomness.get("seed") is None:
-        randomness["seed"] = checkpoint["meta"].get("seed")
+    if cfg.get("randomness", {}).get("seed") is None:
+        cfg.merge_from_dict({"randomness.seed": checkpoint["meta"].get("seed")})
 
 
 def find_resumable(work_dir: str | Path) -> tuple[Path, dict[str, Any]] | None:
@@ -60,16 +60,16 @@ def find_resumable(work_dir: str | Path) -> tuple[Path, dict[str, Any]] | None:
 
     Returns:
         Path and content of the checkpoint, or ``None`` where there is none.
+
+    Raises:
+        UnsafeCheckpointError: A checkpoint is whole but cannot be loaded as data. It is not
+            passed over, or a new run would replace it.
     """
     for path in _candidates(Path(work_dir)):
         try:
             return path, _load_training_checkpoint(path)
-        except Exception as error:
-            print_log(
-                f"--resume passes over {path}: {type(error).__name__}: {error}",
-                "current",
-                logging.WARNING,
-            )
+        except ValueError as error:
+            print_log(f"--resume passes over {path}: {error}", "current", logging.WARNING)
     return None
 
 
@@ -96,7 +96,12 @@ def _candidates(work_dir: Path) -> Iterator[Path]:
 
 
 def _load_training_checkpoint(path: Path) -> dict[str, Any]:
-    checkpoint = load_checkpoint(str(path))
+    checkpoint = load_checkpoint(path)
+    # Loading notices a file that is cut short, but not one with holes.
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if broken := archive.testzip():
+                raise ValueError(f"it is damaged, {broken} fails its checksum")
     missing = [key for key in ("meta", "message_hub", "optimizer") if key not in checkpoint]
     if missing:
         raise ValueError(f"it is no training checkpoint, it lacks {', '.join(missing)}")

@@ -1,0 +1,70 @@
+from types import SimpleNamespace
+
+import pytest
+from mmdet.utils import register_all_modules
+from mmengine.config import ConfigDict
+from tiny import retinanet, wrapper
+
+from tbd.engine import ClassListCheckHook
+from tbd.registry import MODELS
+
+CLASSES = ("bar", "square", "tile")
+
+
+@pytest.fixture(scope="module")
+def model():
+    register_all_modules()
+    return MODELS.build(wrapper(distill=dict()))
+
+
+def check(model, data, teacher=CLASSES, **options):
+    model.teacher_classes = teacher
+    metainfo = None if data is None else dict(classes=data)
+    ClassListCheckHook().before_train(
+        SimpleNamespace(
+            model=model,
+            train_dataloader=SimpleNamespace(dataset=SimpleNamespace(metainfo=metainfo)),
+            cfg=SimpleNamespace(model=ConfigDict(options)),
+        )
+    )
+
+
+@pytest.mark.parametrize("data", [CLASSES, list(CLASSES), None])
+@pytest.mark.parametrize("teacher", [CLASSES, None])
+def test_agreement_passes(model, data, teacher):
+    check(model, data, teacher)
+
+
+def test_another_order_is_an_error(model):
+    with pytest.raises(ValueError, match=r"another order, first at index 1: 'square'.*'tile'"):
+        check(model, ("bar", "tile", "square"))
+
+
+def test_other_names_are_an_error(model):
+    with pytest.raises(ValueError, match="only the teacher has 'tile'") as error:
+        check(model, ("bar", "square", "disc"))
+    text = str(error.value)
+    assert "only the data set has 'disc'" in text
+    assert "model.teacher_ckpt" in text
+    assert "metainfo.classes" in text
+
+
+def test_a_number_of_classes_that_is_not_the_students_is_an_error(model):
+    with pytest.raises(ValueError, match=r"model\.student.* 3 classes.* 2: 'bar', 'square'"):
+        check(model, ("bar", "square"), teacher=None)
+
+
+def test_long_lists_are_cut(model):
+    with pytest.raises(ValueError, match=r"'c4' and 75 more\. Set"):
+        check(model, [f"c{i}" for i in range(80)], teacher=None)
+
+
+def test_another_teacher_can_be_allowed(model):
+    check(model, CLASSES, teacher=("cat", "dog"), allow_class_mismatch=True)
+    with pytest.raises(ValueError, match="student"):
+        check(model, ("bar",), teacher=("cat", "dog"), allow_class_mismatch=True)
+
+
+def test_a_plain_detector_is_not_looked_at():
+    register_all_modules()
+    check(MODELS.build(ConfigDict(retinanet(), _scope_="mmdet")), ("a", "b"), teacher=("c",))
