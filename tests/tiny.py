@@ -132,7 +132,12 @@ def faster_rcnn(width: int = 4, channels: int = 8, classes: int = 3) -> dict[str
             ),
         ),
         train_cfg=dict(
-            rpn=dict(assigner=assigner, sampler=sampler, allowed_border=-1, pos_weight=-1),
+            rpn=dict(
+                assigner=assigner,
+                sampler=sampler | dict(add_gt_as_proposals=False),
+                allowed_border=-1,
+                pos_weight=-1,
+            ),
             rpn_proposal=proposals,
             rcnn=dict(assigner=assigner, sampler=sampler, pos_weight=-1),
         ),

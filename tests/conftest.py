@@ -1,0 +1,1 @@
+import tbd  # noqa: F401  its compatibility layer must be there before any test imports mmdet
