@@ -5,8 +5,8 @@ import difflib
 import os
 import pickle
 import re
-import urllib.error
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -79,10 +79,13 @@ def load_checkpoint(source: str | os.PathLike[str], map_location: Any = "cpu") -
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:
         if isinstance(error, pickle.UnpicklingError) and (names := _refused(path, error)):
-            raise UnsafeCheckpointError(_unsafe(path, names)) from error
+            # PyTorch's own message advises to load the file with weights_only=False.
+            raise UnsafeCheckpointError(_unsafe(path, names)) from None
+        reason = str(error).partition("WeightsUnpickler error:")[2].strip().partition("\n")[0]
         raise ValueError(
-            f"cannot read {path} as a checkpoint ({type(error).__name__}: {error}). It may be "
-            "incomplete, in which case delete it and copy or download it again"
+            f"cannot read {path} as a checkpoint: {type(error).__name__}, {reason or error}. If it "
+            "is incomplete, delete it and copy or download it again; if it is in another format, "
+            "save it again with torch.save"
         ) from error
     if not isinstance(checkpoint, dict):
         raise ValueError(
@@ -97,7 +100,7 @@ def _existing_file(source: str) -> Path:
         return path
     if path.is_dir():
         files = sorted(file.name for file in path.glob("*.pth"))
-        hint = f"It is a folder; name one of its files: {files}" if files else "It is a folder"
+        hint = f"That is a folder, with {', '.join(files[:9]) or 'no .pth file'}"
     elif path.parent.is_dir():
         names = [file.name for file in path.parent.iterdir() if file.is_file()]
         near = difflib.get_close_matches(path.name, names)
@@ -117,7 +120,7 @@ def _download(url: str) -> Path:
         if local_rank == 0 and not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(url, str(path), progress=get_rank() == 0)
-    except (urllib.error.URLError, OSError) as error:
+    except (OSError, HTTPException) as error:
         raise ConnectionError(
             f"cannot download {url} to {path}: {error}. Without a network, put the file there, "
             "or give a local path"
@@ -132,15 +135,15 @@ def _download(url: str) -> Path:
 
 def _refused(path: Path, error: pickle.UnpicklingError) -> list[str]:
     """Names of the globals for which the file was refused; empty if it was not."""
-    message = str(error)
-    found = re.findall(r"GLOBAL (\S+) (?:was not|whose module)", message)
-    found += re.findall(r"(?:unrecognized function|allowlisted via .*? but got) (.+)", message)
-    found += re.findall(r"refused: (\S+)", message)
-    if found and (inspect := getattr(torch.serialization, "get_unsafe_globals_in_checkpoint", None)):
-        # The error stops at the first one. Files of the format before torch 1.6 are not listed.
+    found = re.findall(r"GLOBAL (\S+) (?:was not|whose module)|refused: (.+)", str(error))
+    names = [name or call for name, call in found]
+    # The error stops at the first name. Since torch 2.6 all of them can be listed, though not of
+    # a file in the format before torch 1.6.
+    list_all = getattr(torch.serialization, "get_unsafe_globals_in_checkpoint", None)
+    if names and list_all:
         with contextlib.suppress(ValueError, pickle.UnpicklingError):
-            return sorted(inspect(path)) or found
-    return found
+            names = sorted(list_all(path)) or names
+    return names
 
 
 def _unsafe(path: Path, names: list[str]) -> str:
@@ -148,11 +151,12 @@ def _unsafe(path: Path, names: list[str]) -> str:
         f"refusing to load {path}: it would import and run {', '.join(names)}. Only if you trust "
         "where it came from, save its weights alone and use the new file:\n"
         f'    checkpoint = torch.load("{path}", map_location="cpu", weights_only=False)\n'
-        f'    torch.save({{"state_dict": checkpoint["state_dict"]}}, "{path.stem}_weights.pth")'
+        '    torch.save({"state_dict": checkpoint.get("state_dict", checkpoint)}, '
+        f'"{path.with_suffix("")}_weights.pth")'
     )
 
 
-def _under_name(function: Callable, full_name: str) -> Callable:
+def _under_name(function: Any, full_name: str) -> Callable[..., Any]:
     """Wrap a function so that the allow-list knows it by ``full_name``."""
 
     def named(*args: Any) -> Any:
@@ -163,11 +167,11 @@ def _under_name(function: Callable, full_name: str) -> Callable:
     return named
 
 
-def _statistics_method(owner: type, name: str) -> Callable:
+def _statistics_method(owner: Any, name: str) -> Callable[..., Any]:
     from mmengine.logging import HistoryBuffer
 
     if owner is not HistoryBuffer or name not in ("min", "max", "current", "mean"):
-        raise pickle.UnpicklingError(f"refused: builtins.getattr({owner}, {name!r})")
+        raise pickle.UnpicklingError(f"refused: builtins.getattr({owner!r}, {name!r})")
     return getattr(owner, name)
 
 
@@ -177,7 +181,10 @@ _GETATTR = _under_name(_statistics_method, "builtins.getattr")
 
 # NumPy 2 moved its core, and a file carries the name that its writer used.
 _NUMPY_FUNCTIONS = [
-    _under_name(value.__reduce__()[0], f"numpy.{core}.multiarray.{name}")
-    for name, value in (("_reconstruct", np.zeros(0)), ("scalar", np.float64(0)))
+    _under_name(function, f"numpy.{core}.multiarray.{name}")
+    for name, function in (
+        ("_reconstruct", np.zeros(0).__reduce__()[0]),
+        ("scalar", np.float64(0).__reduce__()[0]),
+    )
     for core in ("core", "_core")
 ]
