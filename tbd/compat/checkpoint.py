@@ -1,5 +1,6 @@
 """Checkpoints are read as data: nothing that a file says is ever executed."""
 
+import codecs
 import contextlib
 import difflib
 import os
@@ -32,6 +33,7 @@ def allow_mmengine_checkpoints() -> None:
     torch.serialization.add_safe_globals(
         [
             HistoryBuffer,
+            codecs.encode,  # how arrays write their bytes
             np.ndarray,
             np.dtype,
             *{type(np.dtype(code)) for code in codes},

@@ -98,7 +98,8 @@ def test_soft_nms_without_boxes():
 
 def _soft_nms_loop(boxes, scores, threshold, sigma, min_score, method, offset):
     """Soft-NMS box by box in float32: swap the best to the front, replace dropped by the last."""
-    threshold, sigma, min_score = np.float32([threshold, sigma, min_score])
+    threshold, sigma, min_score, offset = np.float32([threshold, sigma, min_score, offset])
+    zero, one = np.float32([0, 1])
     columns = zip(boxes.numpy(), scores.numpy(), range(len(boxes)), strict=True)
     rows = [[*box, score, index] for box, score, index in columns]
     i = 0
@@ -112,15 +113,15 @@ def _soft_nms_loop(boxes, scores, threshold, sigma, min_score, method, offset):
         j = i + 1
         while j < len(rows):
             b = rows[j]
-            width = max(np.float32(0), min(a[2], b[2]) - max(a[0], b[0]) + offset)
-            height = max(np.float32(0), min(a[3], b[3]) - max(a[1], b[1]) + offset)
+            width = max(zero, min(a[2], b[2]) - max(a[0], b[0]) + offset)
+            height = max(zero, min(a[3], b[3]) - max(a[1], b[1]) + offset)
             areas = [(c[2] - c[0] + offset) * (c[3] - c[1] + offset) for c in (a, b)]
             union = areas[0] + areas[1] - width * height
             iou = width * height / union if union else np.float32(np.nan)
             if method == "gaussian":
                 b[4] *= np.exp(-iou * iou / sigma)
             elif iou >= threshold:
-                b[4] *= 1 - iou if method == "linear" else 0
+                b[4] *= one - iou if method == "linear" else zero
             if b[4] < min_score:
                 rows[j] = rows[-1]
                 rows.pop()
