@@ -65,6 +65,8 @@ class TeacherStudentDetector(BaseDetector):
         student_config: Its plain model config.
         distilling: False once :meth:`stop_distillation` was called.
         teacher_classes: Class names in the teacher's checkpoint, if it has any.
+        student_head: Name of the student's dense head, where a term reads it.
+        teacher_head: Name of the teacher's dense head, likewise.
 
     Raises:
         FileNotFoundError: if a config or the checkpoint does not exist.
@@ -117,12 +119,12 @@ class TeacherStudentDetector(BaseDetector):
                 term.connect(student_spec, teacher_spec)
         self.teacher_classes = weights.classes if weights else None
         needs_head = any(term.needs_predictions for term in self.terms.values())
-        self._student_head = _head_name(student_spec) if needs_head else None
-        self._teacher_head = _head_name(teacher_spec) if needs_head else None
+        self.student_head = _head_name(student_spec) if needs_head else None
+        self.teacher_head = _head_name(teacher_spec) if needs_head else None
         self._teacher = FrozenTeacher(
             teacher_model,
             InputRenormalization(student_model.data_preprocessor, teacher_model.data_preprocessor),
-            head=self._teacher_head,
+            head=self.teacher_head,
         )
         print_log(self._report(student_spec, teacher_spec, weights), logger="current")
 
@@ -170,18 +172,18 @@ class TeacherStudentDetector(BaseDetector):
         ]
         teacher_view = _view(
             self.teacher,
-            self._teacher_head,
+            self.teacher_head,
             *self._teacher(batch_inputs, batch_data_samples),
             gt_boxes,
         )
         student = self.student
         tapped = {"features": student.neck if student.with_neck else student.backbone}
-        if self._student_head:
-            tapped["head"] = getattr(student, self._student_head)
+        if self.student_head:
+            tapped["head"] = getattr(student, self.student_head)
         with OutputTap(tapped) as tap:
             losses = dict(student.loss(batch_inputs, batch_data_samples))
         student_view = _view(
-            student, self._student_head, tap.outputs["features"], tap.outputs.get("head"), gt_boxes
+            student, self.student_head, tap.outputs["features"], tap.outputs.get("head"), gt_boxes
         )
         _check_sizes(student_view, teacher_view)
         with without_autocast(batch_inputs.device):
