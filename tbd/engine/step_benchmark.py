@@ -113,9 +113,11 @@ def measure_times(
             f"round {number}/{rounds}: plain {seconds[0]:.2f} s, teacher {seconds[1]:.2f} s, "
             f"distilled {seconds[2]:.2f} s"
         )
-    medians = [statistics.median(column) for column in zip(*measured, strict=True)]
+    plain_time, teacher_time, distilled_time = (
+        statistics.median(column) for column in zip(*measured, strict=True)
+    )
     ratio = statistics.median(row[2] / (row[0] + row[1]) for row in measured)
-    return StepTimes(*medians, ratio=ratio)
+    return StepTimes(plain_time, teacher_time, distilled_time, ratio)
 
 
 def measure_memory(model: ConfigDict, batch: StepBatch, steps: int = 2) -> StepMemory:
