@@ -58,5 +58,4 @@ if ! "$VENV/bin/python" -c 'import cv2' 2>/dev/null; then
   "$VENV/bin/python" -m pip install --no-deps -c "$ROOT/constraints.txt" opencv-python-headless
   "$VENV/bin/python" -c 'import cv2'
 fi
-"$VENV/bin/python" -c 'import tbd'
 wanted >"$STAMP"
