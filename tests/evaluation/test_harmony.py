@@ -55,11 +55,14 @@ def test_image_without_ground_truth_counts_as_not_localized() -> None:
     "samples", [[make_sample([], [], [[0, 0, 4, 4]])], [make_sample([], [], [])], []]
 )
 def test_no_detection_is_reported_as_zero(
-    samples: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+    samples: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    messages: list[str] = []
+    monkeypatch.setattr("tbd.evaluation.harmony.print_log", lambda text, **_: messages.append(text))
     metric = HarmonyMetric()
     metric.process(None, samples)
     assert metric.compute_metrics(metric.results) == {"mean_score": 0.0, "num_detections": 0}
+    assert "no detection has a score of 0.3" in messages[0]
 
 
 def test_one_entry_per_image() -> None:

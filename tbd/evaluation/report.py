@@ -1,0 +1,158 @@
+"""Tables over the runs of a comparison: several configs, each trained from several seeds."""
+
+import csv
+import json
+import math
+import os
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+METRICS = {
+    "ap": ("AP", ".1f"),
+    "ap50": ("AP50", ".1f"),
+    "ap75": ("AP75", ".1f"),
+    "harmony": ("harmony score", ".3f"),
+    "params": ("params (M)", ".2f"),
+    "milliseconds": ("ms / image", ".1f"),
+}
+"""Name of each metric of a run → its title in a table and its number format."""
+
+GAIN = "gain"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What one trained detector achieved.
+
+    Args:
+        name: Name of the config.
+        seed: Seed that it was trained from.
+        metrics: Name, out of :data:`METRICS`, → value; None where there is none. APs are
+            percentages, ``params`` are millions, ``milliseconds`` are per image.
+    """
+
+    name: str
+    seed: int
+    metrics: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation over seeds; the latter is None for a single seed."""
+
+    mean: float
+    sd: float | None
+    count: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        """Summarise at least one value."""
+        sd = statistics.stdev(values) if len(values) > 1 else None
+        return cls(statistics.fmean(values), sd, len(values))
+
+    def text(self, number_format: str) -> str:
+        """Format as ``mean ± sd``."""
+        mean = format(self.mean, number_format)
+        return mean if self.sd is None else f"{mean} ± {format(self.sd, number_format.lstrip('+'))}"
+
+
+def summarize(
+    results: Sequence[RunResult], baseline: str | None = None
+) -> dict[str, dict[str, Spread]]:
+    """Summarise every metric of every config over its seeds.
+
+    Args:
+        results: The runs; no two of the same config and seed.
+        baseline: Name of a config. Each other config that shares seeds with it gets a ``gain``:
+            the difference of APs to the baseline's run of the same seed, over the shared seeds.
+
+    Returns:
+        Name of the config → metric → its spread; metrics without a value are left out.
+    """
+    by_name: dict[str, list[RunResult]] = {}
+    for result in results:
+        by_name.setdefault(result.name, []).append(result)
+    base = {run.seed: ap for run in by_name.get(baseline or "", []) for ap in _values([run], "ap")}
+    summary: dict[str, dict[str, Spread]] = {}
+    for name, runs in by_name.items():
+        values = {key: _values(runs, key) for key in METRICS}
+        if name != baseline:
+            values[GAIN] = [
+                ap - base[run.seed]
+                for run in runs
+                if run.seed in base
+                for ap in _values([run], "ap")
+            ]
+        summary[name] = {key: Spread.of(found) for key, found in values.items() if found}
+    return summary
+
+
+def format_table(summary: Mapping[str, Mapping[str, Spread]]) -> str:
+    """Format a summary as a Markdown table whose columns line up in plain text too."""
+    columns = {key: (title, number_format) for key, (title, number_format) in METRICS.items()}
+    if any(GAIN in spreads for spreads in summary.values()):
+        columns = {"ap": columns.pop("ap"), GAIN: ("gain", "+.1f"), **columns}
+    rows = [["config", "seeds", *(title for title, _ in columns.values())]]
+    for name, spreads in summary.items():
+        cells = [
+            spreads[key].text(number_format) if key in spreads else "–"
+            for key, (_, number_format) in columns.items()
+        ]
+        rows.append([name, str(max((s.count for s in spreads.values()), default=0)), *cells])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        "| " + " | ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) + " |"
+        for row in rows
+    ]
+    rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
+    lines.insert(1, "| " + " | ".join(rule) + " |")
+    return "\n".join(lines)
+
+
+def write_report(
+    folder: str | os.PathLike[str],
+    results: Sequence[RunResult],
+    baseline: str | None,
+    machine: Mapping[str, Any],
+) -> str:
+    """Write ``comparison.json`` (everything), ``.csv`` (one line a run) and ``.md`` (the table).
+
+    Args:
+        folder: Existing folder to write to.
+        results: The runs.
+        baseline: See :func:`summarize`.
+        machine: What the numbers were measured on.
+
+    Returns:
+        The table.
+    """
+    summary = summarize(results, baseline)
+    table = format_table(summary)
+    content = {
+        "baseline": baseline,
+        "machine": dict(machine),
+        "runs": [asdict(result) for result in results],
+        "summary": {
+            name: {key: asdict(spread) for key, spread in spreads.items()}
+            for name, spreads in summary.items()
+        },
+    }
+    target = Path(folder)
+    (target / "comparison.json").write_text(json.dumps(content, indent=2) + "\n")
+    with (target / "comparison.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["config", "seed", *METRICS])
+        for result in results:
+            writer.writerow([result.name, result.seed, *(result.metrics.get(k) for k in METRICS)])
+    measured = ", ".join(f"{key} {value}" for key, value in machine.items())
+    (target / "comparison.md").write_text(f"{table}\n\nMeasured on: {measured}.\n")
+    return table
+
+
+def _values(runs: Sequence[RunResult], key: str) -> list[float]:
+    """Collect one metric of the runs that have it."""
+    found = (run.metrics.get(key) for run in runs)
+    return [value for value in found if value is not None and math.isfinite(value)]

@@ -1,0 +1,83 @@
+import csv
+import json
+
+import pytest
+
+from tbd.evaluation.report import RunResult, format_table, summarize, write_report
+
+
+def result(name, seed, ap, **metrics):
+    return RunResult(name, seed, {"ap": ap, **metrics})
+
+
+RESULTS = [
+    result("teacher", 0, 50.0),
+    result("plain", 0, 30.0, harmony=0.8),
+    result("tbd", 0, 33.0, harmony=0.9),
+    result("plain", 1, 28.0),
+    result("tbd", 1, 33.0),
+]
+
+
+def test_mean_and_sample_deviation():
+    spread = summarize(RESULTS)["plain"]["ap"]
+    assert spread.mean == 29
+    assert spread.sd == pytest.approx(2**0.5)
+    assert spread.count == 2
+    assert summarize(RESULTS)["teacher"]["ap"].sd is None
+
+
+def test_gain_is_paired_by_seed():
+    summary = summarize(RESULTS, baseline="plain")
+    # Differences 3 and 5; the deviation of the pairs, not of the two means.
+    assert summary["tbd"]["gain"].mean == 4
+    assert summary["tbd"]["gain"].sd == pytest.approx(2**0.5)
+    # The teacher shares seed 0 only.
+    assert summary["teacher"]["gain"].mean == 20
+    assert "gain" not in summary["plain"]
+
+
+def test_missing_values_are_left_out():
+    summary = summarize([result("a", 0, None), result("a", 1, 20.0), result("b", 0, None)], "b")
+    assert summary["a"]["ap"].count == 1
+    assert "gain" not in summary["a"]
+    assert summary["b"] == {}
+
+
+def test_table_lines_up_and_reads_as_markdown():
+    table = format_table(summarize(RESULTS, baseline="plain"))
+    lines = table.splitlines()
+    assert len({len(line) for line in lines}) == 1
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[0][:4] == ["config", "seeds", "AP", "gain"]
+    assert set("".join(cells[1])) == {"-", ":"}
+    rows = {row[0]: dict(zip(cells[0], row, strict=True)) for row in cells[2:]}
+    assert rows["tbd"]["AP"] == "33.0 ± 0.0"
+    assert rows["tbd"]["gain"] == "+4.0 ± 1.4"
+    assert rows["plain"]["gain"] == "–"
+    assert rows["plain"]["harmony score"] == "0.800"
+    assert rows["teacher"]["seeds"] == "1"
+
+
+def test_no_gain_column_without_baseline():
+    assert "gain" not in format_table(summarize(RESULTS))
+
+
+def test_files(tmp_path):
+    table = write_report(tmp_path, RESULTS, "plain", {"device": "abacus"})
+    content = json.loads((tmp_path / "comparison.json").read_text())
+    assert content["machine"] == {"device": "abacus"}
+    assert content["summary"]["tbd"]["gain"]["mean"] == 4
+    assert content["runs"][1] == {
+        "name": "plain",
+        "seed": 0,
+        "metrics": {"ap": 30.0, "harmony": 0.8},
+    }
+    with (tmp_path / "comparison.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["config"], row["seed"], row["ap"]) for row in rows] == [
+        (r.name, str(r.seed), str(r.metrics["ap"])) for r in RESULTS
+    ]
+    text = (tmp_path / "comparison.md").read_text()
+    assert text.startswith(table)
+    assert "abacus" in text
