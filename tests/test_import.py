@@ -1,0 +1,28 @@
+import re
+import subprocess
+import sys
+
+PROBE = """
+import numpy, torch
+states = numpy.random.get_state()[1].tolist(), torch.get_rng_state()
+import tbd
+from mmengine.registry import DefaultScope
+assert DefaultScope.get_current_instance() is None
+assert numpy.random.get_state()[1].tolist() == states[0]
+assert torch.equal(torch.get_rng_state(), states[1])
+for name in ("TeacherStudentDetector", "HarmonyScoreHead", "HarmonyDistillation",
+             "TaskDecoupledFeatureDistillation", "TaskWeightGenerator"):
+    assert tbd.registry.MODELS.get(f"tbd.{name}") is getattr(tbd, name)
+"""
+
+
+def test_import_registers_everything_quickly_and_does_nothing_else():
+    run = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", PROBE], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    # Columns: self time, cumulative time (µs), module.
+    rows = re.findall(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)", run.stderr)
+    own = [int(time) for time, module in rows if module == "tbd" or module.startswith("tbd.")]
+    assert len(own) > 20
+    assert sum(own) < 1e6
