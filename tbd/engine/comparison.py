@@ -286,13 +286,19 @@ def _check_arguments(
 def _train(run: Run, train_tool: str) -> None:
     command = [sys.executable, train_tool, run.config, "--work-dir", str(run.folder), "--resume"]
     command += ["--cfg-options", *run.options]
-    returned = subprocess.run(command, env={**os.environ, "PYTHONUNBUFFERED": "1"}, check=False)
-    if returned.returncode:
+    status = _execute(command)
+    if status:
         raise RuntimeError(
-            f"the training of {run.name}, seed {run.seed}, ended with exit status "
-            f"{returned.returncode}; its output is above, its files are in {run.folder}. The same "
-            "command goes on from the last checkpoint."
+            f"the training of {run.name}, seed {run.seed}, ended with exit status {status}; its "
+            f"output is above, its files are in {run.folder}. The same command goes on from the "
+            "last checkpoint."
         )
+
+
+def _execute(command: Sequence[str]) -> int:
+    """Run a command whose output shows as it comes; return its exit status."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    return subprocess.run(command, env=environment, check=False).returncode
 
 
 def _standard_names(values: Mapping[str, float]) -> dict[str, float | None]:

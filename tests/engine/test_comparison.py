@@ -1,0 +1,204 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from tiny import retinanet
+from tiny_run import ROOT, config_dict, process_environment, write_config, write_data
+
+from tbd.detectors import resolve_model_config
+from tbd.detectors.model_config import build_detector
+from tbd.engine import comparison
+from tbd.engine.comparison import compare, parse_options
+from tbd.engine.config import load_config
+
+
+@pytest.fixture
+def configs(tmp_path):
+    """A teacher, a plain student and a distillation of it."""
+    write_data(tmp_path / "data")
+    models = {
+        "teacher": retinanet(width=8),
+        "plain": retinanet(),
+        "distilled": dict(
+            type="tbd.TeacherStudentDetector",
+            student=str(tmp_path / "plain.py"),
+            teacher=str(tmp_path / "teacher.py"),
+            teacher_ckpt="not/trained.pth",
+            distill=dict(hd=dict(type="tbd.HarmonyDistillation", loss_weight=1.0)),
+        ),
+    }
+    paths = {}
+    for name, model in models.items():
+        content = config_dict(tmp_path / "data", model, epochs=1)
+        content["test_evaluator"] = [content["test_evaluator"], dict(type="tbd.HarmonyMetric")]
+        paths[name] = write_config(tmp_path / f"{name}.py", content)
+    return paths
+
+
+class Trainings:
+    """Stands for tools/train.py: saves the student with random weights; keeps the options."""
+
+    def __init__(self):
+        self.started = []
+        self.exit_status = 0
+
+    def __call__(self, command):
+        config, folder = command[2], Path(command[command.index("--work-dir") + 1])
+        assert "--resume" in command
+        options = parse_options(command[command.index("--cfg-options") + 1 :])
+        self.started.append((Path(config).stem, options))
+        if self.exit_status == 0:
+            torch.manual_seed(options["randomness.seed"])
+            model = build_detector(resolve_model_config(load_config(config).model))
+            torch.save({"state_dict": model.state_dict()}, folder / "epoch_1.pth")
+            (folder / "last_checkpoint").write_text("/before/a/move/epoch_1.pth")
+        return self.exit_status
+
+    def names(self):
+        return [name for name, _ in self.started]
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    stub = Trainings()
+    monkeypatch.setattr(comparison, "_execute", stub)
+    monkeypatch.setattr(comparison, "_TIMED_IMAGES", 2)
+    return stub
+
+
+def run(configs, folder, *names, seeds=(0,), **kwargs):
+    return compare([configs[name] for name in names], seeds, str(folder), "train.py", **kwargs)
+
+
+@pytest.mark.slow
+def test_everything_is_trained_once_and_kept(configs, trainings, tmp_path, capfd):
+    arguments = dict(seeds=(3, 4), teacher=configs["teacher"], baseline=configs["plain"])
+    out = tmp_path / "out"
+    table = run(configs, out, "plain", "distilled", **arguments)
+    assert trainings.names() == ["teacher", *["plain", "distilled"] * 2]
+    assert [options["randomness.seed"] for _, options in trainings.started] == [0, 3, 3, 4, 4]
+    for row in ("teacher", "plain", "distilled"):
+        assert f"| {row} " in table
+    assert table in capfd.readouterr().out
+
+    content = json.loads((out / "comparison.json").read_text())
+    assert len(content["runs"]) == 5
+    parameters = sum(p.numel() for p in build_detector(retinanet_config()).parameters())
+    for found in content["runs"][1:]:
+        # The distilled detector counts without teacher and adaptation layers.
+        assert found["metrics"]["params"] == pytest.approx(parameters / 1e6)
+        assert found["metrics"]["milliseconds"] > 0
+        assert 0 <= found["metrics"]["ap"] <= 100
+    # Same seed, same stand-in weights: no gain, and that measured on the same seed.
+    assert content["summary"]["distilled"]["gain"] == {"mean": 0.0, "sd": 0.0, "count": 2}
+    assert cv2.imread(str(out / "comparison.png")) is not None
+    assert (out / "comparison.csv").is_file()
+    assert (out / "comparison.md").read_text().startswith(table)
+
+    assert run(configs, out, "plain", "distilled", **arguments) == table
+    assert len(trainings.started) == 5
+
+
+def retinanet_config():
+    return resolve_model_config(retinanet())
+
+
+def test_distillations_get_the_trained_teacher(configs, trainings, tmp_path):
+    run(configs, tmp_path / "out", "plain", "distilled", teacher=configs["teacher"], num_pictures=0)
+    options = dict(trainings.started)
+    trained = tmp_path / "out" / "teacher" / "seed_0" / "epoch_1.pth"
+    assert options["distilled"]["model.teacher_ckpt"] == str(trained)
+    assert "model.teacher_ckpt" not in options["plain"]
+
+
+@pytest.mark.slow
+def test_a_changed_config_is_trained_again_and_nothing_is_lost(
+    configs, trainings, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    arguments = dict(teacher=configs["teacher"], num_pictures=0)
+    run(configs, out, "plain", "distilled", **arguments)
+    before = (out / "plain" / "seed_0" / "run.json").read_text()
+    trainings.started.clear()
+
+    # The student's file changes; the distillation's own file does not, but it names the student.
+    plain = Path(configs["plain"])
+    plain.write_text(plain.read_text() + "\nmodel['test_cfg']['max_per_img'] = 7\n")
+    run(configs, out, "plain", "distilled", **arguments)
+    assert trainings.names() == ["plain", "distilled"]
+    assert "seed_0.replaced_1" in capsys.readouterr().out
+    assert (out / "plain" / "seed_0.replaced_1" / "run.json").read_text() == before
+    trainings.started.clear()
+
+    # Another teacher seed: the teacher and what it teaches.
+    run(configs, out, "plain", "distilled", **arguments, teacher_seed=5)
+    assert trainings.names() == ["teacher", "distilled"]
+    trainings.started.clear()
+
+    run(configs, out, "plain", num_pictures=0, options=["optim_wrapper.optimizer.lr=0.5"])
+    assert trainings.started == [
+        ("plain", {"optim_wrapper.optimizer.lr": 0.5, "randomness.seed": 0})
+    ]
+    assert (out / "plain" / "seed_0.replaced_2").is_dir()
+
+
+def test_a_failed_training_is_reported_and_resumed(configs, trainings, tmp_path):
+    out = tmp_path / "out"
+    trainings.exit_status = 137
+    with pytest.raises(RuntimeError, match="training of plain, seed 0, ended with exit status 137"):
+        run(configs, out, "plain", num_pictures=0)
+    marker = out / "plain" / "seed_0" / "epoch_0.pth"
+    marker.touch()
+    trainings.exit_status = 0
+    run(configs, out, "plain", num_pictures=0)
+    # In the same folder, so that --resume finds the checkpoints of the first attempt.
+    assert marker.exists()
+    assert trainings.names() == ["plain", "plain"]
+
+
+def test_a_training_without_checkpoint_is_explained(configs, trainings, tmp_path, monkeypatch):
+    monkeypatch.setattr(comparison, "_train", lambda run, tool: None)
+    with pytest.raises(FileNotFoundError, match=r"default_hooks\.checkpoint"):
+        run(configs, tmp_path / "out", "plain")
+
+
+@pytest.mark.parametrize(
+    ("names", "arguments", "message"),
+    [
+        (["plain", "plain"], {}, "named plain"),
+        (["plain"], {"teacher": "elsewhere/plain.py"}, "named plain"),
+        (["plain"], {"baseline": "other.py"}, "other.py is not among"),
+        (["plain"], {"seeds": ()}, "nothing to compare"),
+        ([], {}, "nothing to compare"),
+        (["plain"], {"seeds": (1, 1)}, "named twice"),
+    ],
+)
+def test_contradictory_arguments(configs, trainings, tmp_path, names, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        run(configs, tmp_path / "out", *names, **arguments)
+    assert not trainings.started
+
+
+@pytest.mark.slow
+def test_command_line_trains_and_resumes(configs, tmp_path):
+    command = [
+        sys.executable,
+        str(ROOT / "tools" / "compare.py"),
+        *[configs["plain"], configs["distilled"]],
+        *["--teacher", configs["teacher"], "--baseline", configs["plain"], "--seeds", "7"],
+        *["--work-dir", str(tmp_path / "out"), "--cfg-options", "train_cfg.max_epochs=2"],
+    ]
+    for trained in (True, False):
+        result = subprocess.run(
+            command, env=process_environment(), capture_output=True, text=True, timeout=600
+        )
+        assert result.returncode == 0, result.stderr
+        assert ("finished before" not in result.stdout) == trained
+        assert "| distilled " in result.stdout
+    assert (tmp_path / "out" / "distilled" / "seed_7" / "epoch_2.pth").is_file()
+    assert (tmp_path / "out" / "distilled" / "seed_7" / "student.pth").is_file()
+    assert (tmp_path / "out" / "comparison.png").is_file()
