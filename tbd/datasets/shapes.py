@@ -1,7 +1,8 @@
 """The embedded data set: generated images of coloured shapes, in COCO format.
 
-Each image holds a few circles, squares, triangles, stars and crosses of random size, angle and
+Each image holds a few circles, squares, triangles, stars and crosses of random size, tilt and
 colour, which may overlap, on a noisy background with strokes and specks that belong to no class.
+The hues of a class lie around one of its own and overlap with its neighbours'.
 Small enough to train on from random weights in minutes on a CPU, hard enough to tell detectors
 apart.
 
@@ -16,6 +17,7 @@ of every shape at least half stays visible. All shapes lie inside the image.
 
 from __future__ import annotations
 
+import colorsys
 import dataclasses
 import json
 import math
@@ -41,12 +43,16 @@ _FORMAT = 1
 _SUPERSAMPLING = 4
 _MIN_VISIBLE = 0.5
 _MAX_TRIES = 200
-_NOISE = 28
-_MIN_CONTRAST = 40
+_NOISE = 6
+_MAX_TILT = math.radians(20)
+_MIN_CONTRAST = 60
+# Of a class's hue around its own fifth of the colour circle, in turns: wide enough that hues of
+# neighbouring classes overlap, so that a detector has to look at the shape as well.
+_HUE_SPREAD = 0.125
 
 
-def _star_outline(radii: tuple[float, ...], num_points: int) -> np.ndarray:
-    angles = [2 * math.pi * i / num_points for i in range(num_points)]
+def _star_outline(radii: tuple[float, ...], num_points: int, turn: float = 0.0) -> np.ndarray:
+    angles = [2 * math.pi * (i + turn) / num_points for i in range(num_points)]
     return np.array(
         [
             (radii[i % len(radii)] * math.sin(a), -radii[i % len(radii)] * math.cos(a))
@@ -65,7 +71,7 @@ def _cross_outline(arm: float) -> np.ndarray:
 # All outlines reach the unit circle, so that every class has the same extent at the same size.
 _OUTLINES = {
     "circle": _star_outline((1.0,), 48),
-    "square": _star_outline((1.0,), 4),
+    "square": _star_outline((1.0,), 4, turn=0.5),
     "triangle": _star_outline((1.0,), 3),
     "star": _star_outline((1.0, 0.45), 10),
     "cross": _cross_outline(0.3),
@@ -96,7 +102,7 @@ class ShapesParameters:
     image_size: tuple[int, int] = (128, 128)
     min_shapes: int = 1
     max_shapes: int = 6
-    shape_size: tuple[float, float] = (0.1, 0.4)
+    shape_size: tuple[float, float] = (0.12, 0.42)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -178,7 +184,7 @@ def _paint(image: np.ndarray, coverage: np.ndarray, colour: np.ndarray) -> None:
 
 
 def _background(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    corners = rng.integers(30, 226, size=(4, 3))
+    corners = rng.integers(90, 166, size=(4, 3))
     y = np.arange(height)[:, None, None]
     x = np.arange(width)[None, :, None]
     top = corners[0] * (width - 1 - x) + corners[1] * x
@@ -206,18 +212,22 @@ def _random_shape(rng: np.random.Generator, parameters: ShapesParameters) -> Sha
     width, height = parameters.image_size
     label = int(rng.integers(len(CLASSES)))
     radius = rng.uniform(*parameters.shape_size) * min(width, height) / 2
-    angle = rng.uniform(0, 2 * math.pi)
+    angle = rng.uniform(-_MAX_TILT, _MAX_TILT)
     rotation = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
     outline = radius * (_OUTLINES[CLASSES[label]] @ rotation)
     centre = rng.uniform(-outline.min(axis=0), (width, height) - outline.max(axis=0))
     return Shape(label, np.round(outline + centre, 2).clip(0, (width, height)))
 
 
-def _distinct_colour(rng: np.random.Generator, image: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """A random colour that differs from what it will be painted on."""
+def _distinct_colour(
+    rng: np.random.Generator, label: int, image: np.ndarray, inside: np.ndarray
+) -> np.ndarray:
+    """A random colour near the class's hue that differs from what it will be painted on."""
     mean = image[inside].mean(axis=0)
     while True:
-        colour = rng.integers(0, 256, size=3)
+        hue = label / len(CLASSES) + rng.uniform(-_HUE_SPREAD, _HUE_SPREAD)
+        red, green, blue = colorsys.hsv_to_rgb(hue % 1, *rng.uniform(0.5, 1, size=2))
+        colour = np.rint(255 * np.array([blue, green, red])).astype(np.int64)
         if np.abs(colour - mean).max() >= _MIN_CONTRAST:
             return colour
 
@@ -238,7 +248,7 @@ def draw_image(parameters: ShapesParameters, index: int) -> tuple[np.ndarray, li
     width, height = parameters.image_size
     rng = np.random.default_rng([parameters.seed, SPLITS.index(parameters.split), index])
     image = _background(rng, height, width)
-    _add_clutter(rng, image, count=int(rng.integers(4, 13)))
+    _add_clutter(rng, image, count=int(rng.integers(1, 5)))
 
     wanted = int(rng.integers(parameters.min_shapes, parameters.max_shapes + 1))
     shapes: list[Shape] = []
@@ -256,7 +266,7 @@ def draw_image(parameters: ShapesParameters, index: int) -> tuple[np.ndarray, li
             for mask, area in zip(remaining, full_areas, strict=True)
         ):
             continue
-        _paint(image, coverage, _distinct_colour(rng, image, inside))
+        _paint(image, coverage, _distinct_colour(rng, shape.label, image, inside))
         shapes.append(shape)
         full_areas.append(int(inside.sum()))
         visible = [*remaining, inside]
