@@ -123,30 +123,31 @@ def compare(
     _check_arguments(configs, seeds, teacher, baseline)
     root = Path(work_dir)
     total = len(configs) * len(seeds) + (teacher is not None)
-    results: list[RunResult] = []
+    metrics: dict[Run, dict[str, float | None]] = {}
 
     def finish(run: Run) -> None:
-        number = len(results) + 1
-        print(f"\n== run {number} of {total}: {run.name}, seed {run.seed} ==", flush=True)
-        results.append(RunResult(run.name, run.seed, finish_run(run, train_tool)))
+        print(f"\n== run {len(metrics) + 1} of {total}: {run.name}, seed {run.seed} ==", flush=True)
+        metrics[run] = finish_run(run, train_tool)
 
     teacher_run = None
     if teacher is not None:
         teacher_run = make_run(teacher, teacher_seed, root, options)
         finish(teacher_run)
     # Seed by seed, so that every config has a result after the first round.
-    runs = [
-        make_run(config, seed, root, options, teacher_run) for seed in seeds for config in configs
-    ]
-    for run in runs:
-        finish(run)
+    for seed in seeds:
+        for config in configs:
+            finish(make_run(config, seed, root, options, teacher_run))
 
-    table = write_report(
-        root, results, baseline and Path(baseline).stem, {**_machine(), "options": list(options)}
-    )
+    # Seeds do not change the speed: one run of each config is timed.
+    first = [run for run in metrics if run is teacher_run or run.seed == seeds[0]]
+    for run, milliseconds in time_inference(first).items():
+        metrics[run]["milliseconds"] = milliseconds
+    results = [RunResult(run.name, run.seed, values) for run, values in metrics.items()]
+    table = write_report(root, results, baseline and Path(baseline).stem, _machine())
     written = ["comparison.md", "comparison.csv", "comparison.json"]
     if num_pictures:
-        draw_runs(runs[: len(configs)], root / "comparison.png", num_pictures)
+        students = [run for run in first if run is not teacher_run]
+        draw_runs(students, root / "comparison.png", num_pictures)
         written.append("comparison.png")
     print(f"\n{table}\n", flush=True)
     for name in written:
@@ -181,7 +182,9 @@ def make_run(
     content: dict[str, Any] = {"config": cfg.to_dict()}
     content["config"].pop("work_dir", None)
     if cfg.model.type in WRAPPER_TYPES:
-        # The config names its models by path; what the files say decides.
+        # The config names its models by path; what the files say decides, not where they lie.
+        for key in ("student", "teacher"):
+            content["config"]["model"].pop(key)
         content["student"] = resolve_model_config(cfg.model).to_dict()
         content["teacher"] = resolve_model_config(
             cfg.model.teacher, cfg.model.get("teacher_options"), key="model.teacher"
@@ -228,9 +231,34 @@ def finish_run(run: Run, train_tool: str) -> dict[str, float | None]:
     metrics = _standard_names(
         evaluate(run.config, checkpoint, str(run.folder / "test"), parse_options(run.options))
     )
-    metrics.update(_measure(run.load(), checkpoint))
+    model = _load_student(run.load(), checkpoint)
+    metrics["params"] = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     _write_state(run.folder, {**state, "metrics": metrics})
     return metrics
+
+
+def time_inference(runs: Sequence[Run]) -> dict[Run, float]:
+    """Time the inference of finished runs on single test images, data loading excluded.
+
+    The detectors take turns image by image, so that what else the machine does slows all of them.
+
+    Args:
+        runs: Finished runs; each sees its own test data.
+
+    Returns:
+        Run → median time per image in milliseconds.
+    """
+    print(f"\n== timing the inference on {_TIMED_IMAGES} images ==", flush=True)
+    models = {run: _load_student(run.load(), run.final_checkpoint()) for run in runs}
+    datasets = {run: DATASETS.build(run.load().test_dataloader.dataset) for run in runs}
+    times: dict[Run, list[float]] = {run: [] for run in runs}
+    for index in range(_WARM_UP + _TIMED_IMAGES):
+        for run, model in models.items():
+            batch = pseudo_collate([datasets[run][index % len(datasets[run])]])
+            start = time.perf_counter()
+            _predict(model, batch)
+            times[run].append(time.perf_counter() - start)
+    return {run: 1e3 * statistics.median(found[_WARM_UP:]) for run, found in times.items()}
 
 
 def draw_runs(runs: Sequence[Run], path: Path, num_images: int) -> None:
@@ -313,22 +341,6 @@ def _standard_names(values: Mapping[str, float]) -> dict[str, float | None]:
         "ap50": percent("coco/bbox_mAP_50"),
         "ap75": percent("coco/bbox_mAP_75"),
         "harmony": values.get("harmony/mean_score"),
-    }
-
-
-def _measure(cfg: Config, checkpoint: str) -> dict[str, float | None]:
-    """Count parameters and time inference on single test images, data loading excluded."""
-    model = _load_student(cfg, checkpoint)
-    dataset = DATASETS.build(cfg.test_dataloader.dataset)
-    times = []
-    for index in range(_WARM_UP + _TIMED_IMAGES):
-        batch = pseudo_collate([dataset[index % len(dataset)]])
-        start = time.perf_counter()
-        _predict(model, batch)
-        times.append(time.perf_counter() - start)
-    return {
-        "params": sum(parameter.numel() for parameter in model.parameters()) / 1e6,
-        "milliseconds": 1e3 * statistics.median(times[_WARM_UP:]),
     }
 
 
