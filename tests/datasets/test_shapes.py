@@ -267,7 +267,7 @@ def dataset_config(root, **options):
         split="val",
         shapes=dict(num_images=5, image_size=[96, 64]),
         pipeline=[
-            dict(type="mmdet.LoadImageFromFile"),
+            dict(type="LoadImageFromFile"),
             dict(type="mmdet.LoadAnnotations", with_bbox=True, with_mask=True),
             dict(type="mmdet.PackDetInputs"),
         ],
