@@ -12,6 +12,7 @@ from mmdet.models.detectors.base import BaseDetector
 from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from mmengine.device import get_device
+from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from mmengine.structures import InstanceData
 from torch import Tensor
@@ -140,6 +141,7 @@ def _in_fresh_process(
 def _peak(
     model: dict[str, object], batch: dict[str, int], steps: int, distilled: bool
 ) -> tuple[float, float]:
+    MMLogger.get_current_instance().setLevel("WARNING")
     before = _peak_so_far()
     weights = 0.0
     if distilled:
