@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +128,10 @@ def write_config(path: Path, content: dict[str, Any]) -> str:
 def process_environment(**extra: str) -> dict[str, str]:
     """Environment of a tool that a test starts: one thread, this checkout of the package."""
     return os.environ | dict(OMP_NUM_THREADS="1", PYTHONPATH=str(ROOT)) | extra
+
+
+def free_port() -> str:
+    """A TCP port that nothing listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return str(listener.getsockname()[1])

@@ -10,7 +10,7 @@ from tbd.engine.hooks import (
     StopDistillationHook,
     StudentExportHook,
 )
-from tbd.engine.launch import LAUNCHERS, set_launcher
+from tbd.engine.launch import LAUNCHERS, launched, set_launcher
 from tbd.engine.resume import find_resumable, set_resume
 from tbd.engine.training import train
 
@@ -24,6 +24,7 @@ __all__ = [
     "evaluate",
     "export_student",
     "find_resumable",
+    "launched",
     "load_config",
     "move_data_root",
     "set_launcher",

@@ -11,7 +11,7 @@ from tbd.detectors import resolve_model_config
 from tbd.engine.config import load_config
 from tbd.engine.data_check import check_data
 from tbd.engine.export import load_strictly
-from tbd.engine.launch import set_launcher
+from tbd.engine.launch import launched
 from tbd.engine.training import build_runner, resolve_work_dir
 from tbd.engine.wrappers import unwrap
 
@@ -41,7 +41,7 @@ def evaluate(
         show: Show each image with its ground truth and predictions in a window.
         show_dir: Folder, inside the run's log folder, for these pictures.
         wait_time: Time that each window stays open, in seconds.
-        launcher: See :func:`tbd.engine.set_launcher`.
+        launcher: See :func:`tbd.engine.launched`.
 
     Returns:
         Metric names and values.
@@ -61,7 +61,13 @@ def evaluate(
         _enable_visualization(cfg, show, show_dir, wait_time)
     check_data(cfg, ("test",))
     loaded = load_checkpoint(checkpoint)
-    set_launcher(cfg, launcher)
+    with launched(cfg, launcher):
+        return _test(cfg, loaded, checkpoint, out)
+
+
+def _test(
+    cfg: Config, loaded: Mapping[str, Any], checkpoint: str, out: str | None
+) -> dict[str, float]:
     runner = build_runner(cfg)
     load_strictly(unwrap(runner.model), loaded, checkpoint)
     if out is not None:

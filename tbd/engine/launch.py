@@ -1,15 +1,41 @@
-"""Start of distributed runs on machines without a GPU."""
+"""Start and end of distributed runs, on machines without a GPU too."""
 
+import gc
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
-from mmengine.dist import is_distributed
+from mmengine.dist import barrier, is_distributed
 
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
+
+
+@contextmanager
+def launched(cfg: Config, launcher: str) -> Iterator[None]:
+    """Run ``cfg`` under ``launcher``: :func:`set_launcher` before, an orderly end after.
+
+    The processes wait for each other and close their group. One that leaves with it open
+    may abort: a thread of gloo that lets go of its last work needs the interpreter, which
+    is gone by then. The launcher then kills the other processes, the first one in the
+    middle of what it alone writes, such as the exported student.
+
+    Closing ends gloo's threads only if nothing else refers to the group, as a distributed
+    model does. So the body must not leave the Runner or its model in a variable.
+    """
+    was_distributed = is_distributed()
+    set_launcher(cfg, launcher)
+    yield
+    if is_distributed() and not was_distributed:
+        barrier()
+        # Runner and hooks refer to each other. Before closing, as only the closing itself
+        # lets the threads have the interpreter that they need to end.
+        gc.collect()
+        dist.destroy_process_group()
 
 
 def set_launcher(cfg: Config, launcher: str) -> None:

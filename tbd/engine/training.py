@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 
 from tbd.engine.config import load_config
 from tbd.engine.data_check import check_data
-from tbd.engine.launch import set_launcher
+from tbd.engine.launch import launched
 from tbd.engine.resume import set_resume
 
 
@@ -38,7 +38,7 @@ def train(
         amp: Train in automatic mixed precision.
         auto_scale_lr: Scale the learning rate from the config's base batch size to
             the one in use.
-        launcher: See :func:`tbd.engine.set_launcher`.
+        launcher: See :func:`tbd.engine.launched`.
 
     Raises:
         FileNotFoundError: The config, a checkpoint to resume or an annotation file is missing.
@@ -53,8 +53,8 @@ def train(
     check_data(cfg, ("train", "val"))
     _check_kept_checkpoints(cfg)
     set_resume(cfg, resume)
-    set_launcher(cfg, launcher)
-    build_runner(cfg).train()
+    with launched(cfg, launcher):
+        build_runner(cfg).train()
 
 
 def resolve_work_dir(cfg: Config, config: str, work_dir: str | None) -> str:

@@ -1,10 +1,26 @@
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
 from mmengine.config import Config
+from tiny import wrapper
+from tiny_run import config_dict, free_port, process_environment, write_config, write_data
 
-from tbd.engine import launch, set_launcher
+from tbd.engine import launch, launched, set_launcher
+
+# Runs and prints the threads that are left, before the process could end.
+SCRIPT = """
+import sys
+from pathlib import Path
+from tbd import engine
+
+run, *arguments = sys.argv[1:]
+getattr(engine, run)(*arguments, launcher="pytorch")
+names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+print("LEFT", [name for name in names if "gloo" in name])
+"""
 
 RENDEZVOUS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
@@ -93,3 +109,59 @@ def test_other_launchers_environments_are_translated(started, monkeypatch, launc
         LOCAL_RANK="0", RANK="1", WORLD_SIZE="2", MASTER_ADDR="head", MASTER_PORT="29500"
     )
     assert len(started) == 1
+
+
+@pytest.fixture
+def group(monkeypatch):
+    """A process group that exists from :func:`set_launcher` on, with a record of its end."""
+    state = dict(open=False, calls=[])
+    monkeypatch.setattr(launch, "is_distributed", lambda: state["open"])
+    monkeypatch.setattr(launch, "set_launcher", lambda *_: state.update(open=True))
+    monkeypatch.setattr(launch, "barrier", lambda: state["calls"].append("barrier"))
+    monkeypatch.setattr(
+        launch.dist, "destroy_process_group", lambda: state["calls"].append("destroy")
+    )
+    return state
+
+
+def test_processes_wait_for_each_other_before_they_leave(group):
+    with launched(Config(), "pytorch"):
+        assert group["calls"] == []
+    assert group["calls"] == ["barrier", "destroy"]
+
+
+def test_a_failed_process_does_not_wait_for_the_others(group):
+    with pytest.raises(RuntimeError, match="lost"), launched(Config(), "pytorch"):
+        raise RuntimeError("lost")
+    assert group["calls"] == []
+
+
+def test_a_group_of_the_caller_stays_open(group):
+    group["open"] = True
+    with launched(Config(), "pytorch"):
+        pass
+    assert group["calls"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are listed in /proc")
+def test_no_thread_of_gloo_outlives_a_run(tmp_path):
+    write_data(tmp_path / "data")
+    config = write_config(tmp_path / "run.py", config_dict(tmp_path / "data", wrapper(), epochs=1))
+    (tmp_path / "script.py").write_text(SCRIPT)
+    work_dir = str(tmp_path / "work")
+    for arguments in (
+        ("train", config, work_dir),
+        ("evaluate", config, f"{work_dir}/epoch_1.pth", work_dir),
+    ):
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
+        launcher += [f"--master_port={free_port()}", str(tmp_path / "script.py")]
+        result = subprocess.run(
+            [*launcher, *arguments],
+            env=process_environment(CUDA_VISIBLE_DEVICES=""),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert result.returncode == 0, result.stderr[-4000:]
+        assert result.stdout.count("LEFT []") == 2, result.stdout[-2000:]

@@ -6,7 +6,14 @@ import sys
 import pytest
 import torch
 from tiny import wrapper
-from tiny_run import ROOT, config_dict, process_environment, write_config, write_data
+from tiny_run import (
+    ROOT,
+    config_dict,
+    free_port,
+    process_environment,
+    write_config,
+    write_data,
+)
 
 from tbd.compat import load_checkpoint
 
@@ -62,7 +69,7 @@ def test_two_processes_train_and_test_without_a_gpu(config, tmp_path):
         "--cfg-options",
         "log_level=INFO",
         CUDA_VISIBLE_DEVICES="",
-        PORT="29611",
+        PORT=free_port(),
     )
     assert trained.returncode == 0, trained.stderr[-4000:]
     assert "distillation stops at epoch 1" in trained.stdout + trained.stderr
@@ -84,7 +91,7 @@ def test_two_processes_train_and_test_without_a_gpu(config, tmp_path):
         "--out",
         tmp_path / "boxes.pkl",
         CUDA_VISIBLE_DEVICES="",
-        PORT="29612",
+        PORT=free_port(),
     )
     assert tested.returncode == 0, tested.stderr[-4000:]
     assert (tmp_path / "boxes.pkl").is_file()
