@@ -9,9 +9,9 @@ from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmdet.structures.bbox import get_box_tensor
 from torch import Tensor
 
-from tbd.precision import at_least_float32
 from tbd.predictions.adapter import PredictionAdapter, UnsupportedHeadError, register_adapter
 from tbd.predictions.dense import DensePredictions
+from tbd.predictions.layout import channels_of, prediction_rows
 
 
 @register_adapter(RetinaHead, RetinaSepBNHead, RPNHead)
@@ -69,7 +69,7 @@ class AnchorDeltaAdapter(PredictionAdapter):
         boxes = []
         for level_priors, deltas in zip(priors, bbox_preds, strict=True):
             batch = len(deltas)
-            flat = at_least_float32(deltas).permute(0, 2, 3, 1).reshape(-1, 4)
+            flat = prediction_rows(deltas, 4).flatten(0, 1)
             # No max_shape: clipping to the image would kill the gradient of boxes that cross it.
             decoded = self.head.bbox_coder.decode(level_priors.repeat(batch, 1), flat)
             boxes.append(get_box_tensor(decoded).view(batch, -1, 4))
@@ -80,10 +80,7 @@ class AnchorDeltaAdapter(PredictionAdapter):
         expected = [
             [anchors * channels for anchors in self.anchors_per_location] for channels in per_anchor
         ]
-        try:
-            found = [[level.shape[1] for level in item] for item in outputs]
-        except (AttributeError, IndexError, TypeError):
-            found = []
+        found = channels_of(outputs)
         if found != expected:
             raise UnsupportedHeadError(
                 f"{type(self.head).__name__} inherits from an anchor head but its output is of "

@@ -1,9 +1,14 @@
 """What a dense head predicts before NMS, in one form for every head family."""
 
+import math
 from collections.abc import Callable
 from functools import cached_property
 
+import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from tbd.precision import at_least_float32
 
 
 class DensePredictions:
@@ -16,11 +21,17 @@ class DensePredictions:
         decode: Makes the boxes of all levels; called once, on first use.
         background: The last of an anchor's channels is the background class of
             a softmax classifier.
+        quality: Per level, raw logits [N, A, H, W] of a branch that judges the
+            box (centerness, IoU, objectness); None for heads without one.
+        quality_exponent: The e of the score by which the head ranks its
+            predictions, ``(sigmoid(class) · sigmoid(quality)) ** e``.
 
     Attributes:
         cls_logits: As given.
         num_classes: As given.
         background: As given.
+        quality: As given.
+        quality_exponent: As given.
     """
 
     def __init__(
@@ -29,10 +40,14 @@ class DensePredictions:
         num_classes: int,
         decode: Callable[[], list[Tensor]],
         background: bool = False,
+        quality: list[Tensor] | None = None,
+        quality_exponent: float = 1.0,
     ) -> None:
         self.cls_logits = cls_logits
         self.num_classes = num_classes
         self.background = background
+        self.quality = quality
+        self.quality_exponent = quality_exponent
         self._decode = decode
 
     @cached_property
@@ -44,3 +59,33 @@ class DensePredictions:
         respect to the head's output.
         """
         return self._decode()
+
+    @cached_property
+    def ranking_logits(self) -> list[Tensor]:
+        """Per level, logits [N, A·C, H, W] of the score that ranks predictions at NMS.
+
+        Their sigmoid is ``(sigmoid(class) · sigmoid(quality)) ** e``. Without a
+        quality branch they are the class logits themselves.
+        """
+        if self.quality is None:
+            return self.cls_logits
+        return [
+            self._fold(logits, quality)
+            for logits, quality in zip(self.cls_logits, self.quality, strict=True)
+        ]
+
+    def _fold(self, cls_logits: Tensor, quality: Tensor) -> Tensor:
+        logits = at_least_float32(cls_logits).unflatten(1, (-1, self.num_classes))
+        log_quality = logsigmoid(at_least_float32(quality)).unsqueeze(2)
+        log_score = self.quality_exponent * (logsigmoid(logits) + log_quality)
+        return (log_score - _log1mexp(log_score)).flatten(1, 2)
+
+
+def _log1mexp(x: Tensor) -> Tensor:
+    """log(1 − exp(x)) for x <= 0, without cancellation on either side of −log 2."""
+    x = x.clamp(max=-torch.finfo(x.dtype).tiny)
+    near = x > -math.log(2)
+    # Each branch sees only values for which its gradient is finite.
+    small = torch.log(-torch.expm1(torch.where(near, x, -1.0)))
+    large = torch.log1p(-torch.exp(torch.where(near, -1.0, x)))
+    return torch.where(near, small, large)

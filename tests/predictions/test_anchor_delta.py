@@ -1,7 +1,7 @@
 import pytest
 import tiny
 import torch
-from mmengine.config import ConfigDict
+from dense_check import assert_predictions_found
 
 from tbd.detectors import build_detector, resolve_model_config
 from tbd.predictions import UnsupportedHeadError, build_adapter, find_dense_head
@@ -37,34 +37,7 @@ def outputs(head, size=64):
 def test_everything_the_head_predicts_is_found_in_the_dense_predictions(name):
     head = dense_head(name)
     raw = outputs(head)
-    dense = build_adapter(head)(raw)
-    metas = [dict(img_shape=(10_000, 10_000), scale_factor=(1.0, 1.0))] * 2
-    cfg = ConfigDict(
-        nms_pre=-1,
-        min_bbox_size=-1,
-        score_thr=0.0,
-        max_per_img=10**6,
-        nms=dict(type="nms", iou_threshold=1.0),
-    )
-    predicted = head.predict_by_feat(*raw, batch_img_metas=metas, cfg=cfg, rescale=False)
-    per_anchor = dense.num_classes + dense.background
-    for n in range(2):
-        boxes = torch.cat([level[n] for level in dense.boxes])
-        logits = torch.cat(
-            [
-                level[n].unflatten(0, (-1, per_anchor)).permute(2, 3, 0, 1).flatten(0, 2)
-                for level in dense.cls_logits
-            ]
-        )
-        scores = logits.softmax(1)[:, :-1] if dense.background else logits.sigmoid()
-        instances = predicted[n]
-        assert len(instances) > 50
-        for box, score, label in zip(
-            instances.bboxes, instances.scores, instances.labels, strict=True
-        ):
-            # The head clips boxes to the image, we do not.
-            gap = (boxes.clamp(0, 10_000) - box).abs().amax(1) + (scores[:, label] - score).abs()
-            assert gap.min() < 1e-4
+    assert_predictions_found(head, raw, build_adapter(head)(raw))
 
 
 def test_boxes_are_differentiable_and_float32_under_half_precision():
