@@ -1,0 +1,8 @@
+"""Feature distillation alone on BCCD: tbd_retinanet_bccd.py without harmony distillation.
+
+Needs the teacher's checkpoint: see tbd_retinanet_bccd.py.
+"""
+
+_base_ = "tbd_retinanet_bccd.py"
+
+model = dict(distill=dict(hd=None))
