@@ -14,7 +14,7 @@ install()
 
 from tbd import datasets, engine, evaluation, visualization  # noqa: E402
 from tbd.detectors import TeacherStudentDetector  # noqa: E402
-from tbd.distill import HarmonyDistillation, TaskDecoupledFeatureDistillation  # noqa: E402
+from tbd.distill import HarmonyDistillation, RoIDistillation, TaskDecoupledFeatureDistillation  # noqa: E402
 from tbd.harmony import HarmonyScoreHead  # noqa: E402
 from tbd.modules import TaskWeightGenerator  # noqa: E402
 
@@ -23,6 +23,7 @@ __version__ = "0.1.0"
 __all__ = [
     "HarmonyDistillation",
     "HarmonyScoreHead",
+    "RoIDistillation",
     "TaskDecoupledFeatureDistillation",
     "TaskWeightGenerator",
     "TeacherStudentDetector",

@@ -1,5 +1,6 @@
 """The teacher-student wrapper and what belongs to building it."""
 
+from tbd.detectors.dense_inference import predict_densely
 from tbd.detectors.model_config import build_detector, resolve_model_config
 from tbd.detectors.teacher_student import TeacherStudentDetector
 from tbd.detectors.weights import student_state_dict
@@ -7,6 +8,7 @@ from tbd.detectors.weights import student_state_dict
 __all__ = [
     "TeacherStudentDetector",
     "build_detector",
+    "predict_densely",
     "resolve_model_config",
     "student_state_dict",
 ]

@@ -4,6 +4,7 @@ import torch
 from mmdet.models.detectors.base import BaseDetector
 from torch import nn
 
+from tbd.detectors.roi_inference import inspect_roi_head
 from tbd.distill import DetectorSpec, HeadSpec
 from tbd.predictions import UnsupportedHeadError, build_adapter, find_dense_head
 
@@ -42,6 +43,7 @@ def inspect_detector(detector: BaseDetector, role: str, probe_size: int) -> Dete
     finally:
         for module, training in modes.items():
             module.training = training
+    roi, roi_error = inspect_roi_head(detector)
     return DetectorSpec(
         role=role,
         type=type(detector).__name__,
@@ -53,6 +55,8 @@ def inspect_detector(detector: BaseDetector, role: str, probe_size: int) -> Dete
         ),
         head=head,
         head_error=head_error,
+        roi=roi,
+        roi_error=roi_error,
     )
 
 
@@ -79,6 +83,11 @@ def _inspect_head(
         adapter(head(features))
     except UnsupportedHeadError as error:
         return None, str(error)
+    if len(adapter.anchors_per_location) != len(features):
+        return None, (
+            f"{type(head).__name__} predicts on {len(adapter.anchors_per_location)} levels, but "
+            f"the features have {len(features)}."
+        )
     return HeadSpec(
         name=name,
         type=type(head).__name__,

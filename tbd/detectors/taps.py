@@ -1,5 +1,6 @@
-"""Reading the output of a detector's modules while it runs."""
+"""Reading the input and output of a detector's modules while it runs."""
 
+from collections.abc import Collection
 from types import TracebackType
 from typing import Any
 
@@ -8,21 +9,25 @@ from torch.utils.hooks import RemovableHandle
 
 
 class OutputTap:
-    """Context in which the outputs of some modules are kept.
+    """Context in which the inputs and outputs of some modules are kept.
 
     Its hooks are gone when the context ends. Containers are copied, since some
     heads replace the entries of their output lists afterwards; tensors are not.
 
     Args:
         modules: The modules to read, by the name to keep their output under.
+        optional: Names of modules that need not be called.
 
     Attributes:
+        inputs: Positional arguments of each module's single call.
         outputs: Output of each module's single call.
     """
 
-    def __init__(self, modules: dict[str, nn.Module]) -> None:
+    def __init__(self, modules: dict[str, nn.Module], optional: Collection[str] = ()) -> None:
+        self.inputs: dict[str, tuple[Any, ...]] = {}
         self.outputs: dict[str, Any] = {}
         self._modules = modules
+        self._required = modules.keys() - set(optional)
         self._handles: list[RemovableHandle] = []
 
     def __enter__(self) -> "OutputTap":
@@ -38,7 +43,7 @@ class OutputTap:
     ) -> None:
         for handle in self._handles:
             handle.remove()
-        if exc is None and (silent := self._modules.keys() - self.outputs.keys()):
+        if exc is None and (silent := self._required - self.outputs.keys()):
             raise RuntimeError(
                 f"{', '.join(sorted(silent))} of the student was never called while its loss was "
                 "computed, so there is nothing to distill."
@@ -51,6 +56,7 @@ class OutputTap:
                     f"{name} ({type(module).__name__}) of the student was called twice in one "
                     "step; distillation needs a single call."
                 )
+            self.inputs[name] = args
             self.outputs[name] = _copy_containers(output)
 
         return keep

@@ -1,6 +1,6 @@
 """One wrapper that distills any pair of MMDetection detectors."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, cast
 
 import torch
@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from tbd.detectors.frozen_teacher import FrozenTeacher
 from tbd.detectors.inspection import count_classes, inspect_detector
 from tbd.detectors.model_config import build_detector, resolve_model_config
+from tbd.detectors.pyramids import match_pyramids
 from tbd.detectors.randomness import isolated_randomness
 from tbd.detectors.renormalization import InputRenormalization
+from tbd.detectors.roi_inference import predict_rois, roi_stages
 from tbd.detectors.taps import OutputTap
 from tbd.detectors.weights import (
     TeacherWeights,
@@ -24,9 +26,9 @@ from tbd.detectors.weights import (
     load_teacher,
     without_pretrained,
 )
-from tbd.distill import DetectorSpec, DistillationTerm, View
+from tbd.distill import DetectorSpec, DistillationTerm, RoISpec, View
 from tbd.precision import without_autocast
-from tbd.predictions import build_adapter
+from tbd.predictions import RoIPredictions, build_adapter, read_box_head
 from tbd.registry import MODELS
 
 
@@ -55,6 +57,10 @@ class TeacherStudentDetector(BaseDetector):
         allow_random_teacher: Accept ``teacher_ckpt=None``; for trials only.
         allow_class_mismatch: Accept a teacher that tells apart another number of
             classes, where the terms do not compare classes.
+        level_map: Pairs (student's pyramid level, teacher's), counted from 0,
+            for pyramids that differ; None pairs all levels in their order.
+        resize: Accept paired levels of different strides; the teacher's maps
+            are brought to the size of the student's.
         probe_size: Height and width in pixels of the empty image that is run
             through both detectors to learn their channels and strides.
         data_preprocessor: Used for a student whose config has none, as
@@ -85,6 +91,8 @@ class TeacherStudentDetector(BaseDetector):
         teacher_options: Mapping[str, Any] | None = None,
         allow_random_teacher: bool = False,
         allow_class_mismatch: bool = False,
+        level_map: Sequence[Sequence[int]] | None = None,
+        resize: bool = False,
         probe_size: int = 256,
         data_preprocessor: Mapping[str, Any] | None = None,
     ) -> None:
@@ -112,15 +120,22 @@ class TeacherStudentDetector(BaseDetector):
             self.distill = nn.ModuleDict(_build_terms(distill or {}))
             student_spec = inspect_detector(student_model, "student", probe_size)
             teacher_spec = inspect_detector(teacher_model, "teacher", probe_size)
-            self._check_pair(student_spec, teacher_spec)
+            self._pyramids = match_pyramids(student_spec, teacher_spec, level_map, resize)
+            student_spec = student_spec.select(self._pyramids.student_levels)
+            teacher_spec = teacher_spec.select(self._pyramids.teacher_levels)
+            self._check_needs(student_spec, teacher_spec)
             if not allow_class_mismatch:
                 _check_class_counts(student_model, teacher_model)
-            for term in self.terms.values():
-                term.connect(student_spec, teacher_spec)
+            for name, term in self.terms.items():
+                try:
+                    term.connect(student_spec, teacher_spec)
+                except ValueError as error:
+                    raise ValueError(f"distill.{name}: {error}") from error
         self.teacher_classes = weights.classes if weights else None
         needs_head = any(term.needs_predictions for term in self.terms.values())
         self.student_head = _head_name(student_spec) if needs_head else None
         self.teacher_head = _head_name(teacher_spec) if needs_head else None
+        self._reads_rois = any(term.needs_rois for term in self.terms.values())
         self._teacher = FrozenTeacher(
             teacher_model,
             InputRenormalization(student_model.data_preprocessor, teacher_model.data_preprocessor),
@@ -170,22 +185,35 @@ class TeacherStudentDetector(BaseDetector):
         gt_boxes = [
             get_box_tensor(sample.gt_instances.bboxes).detach() for sample in batch_data_samples
         ]
-        teacher_view = _view(
+        teacher_features, teacher_output = self._teacher(batch_inputs, batch_data_samples)
+        with self._tap_student() as tap:
+            losses = dict(self.student.loss(batch_inputs, batch_data_samples))
+        student_rois = self._student_rois(tap) if self._reads_rois else None
+        teacher_rois = student_rois and predict_rois(
             self.teacher,
-            self.teacher_head,
-            *self._teacher(batch_inputs, batch_data_samples),
-            gt_boxes,
+            teacher_features,
+            [stage.rois for stage in student_rois],
+            batch_data_samples,
         )
-        student = self.student
-        tapped = {"features": student.neck if student.with_neck else student.backbone}
-        if self.student_head:
-            tapped["head"] = getattr(student, self.student_head)
-        with OutputTap(tapped) as tap:
-            losses = dict(student.loss(batch_inputs, batch_data_samples))
-        student_view = _view(
-            student, self.student_head, tap.outputs["features"], tap.outputs.get("head"), gt_boxes
+        views = (
+            _view(
+                self.student,
+                self.student_head,
+                tap.outputs["features"],
+                tap.outputs.get("head"),
+                gt_boxes,
+                student_rois,
+            ),
+            _view(
+                self.teacher,
+                self.teacher_head,
+                teacher_features,
+                teacher_output,
+                gt_boxes,
+                teacher_rois,
+            ),
         )
-        _check_sizes(student_view, teacher_view)
+        student_view, teacher_view = self._pyramids.views(*views)
         with without_autocast(batch_inputs.device):
             for name, term in self.terms.items():
                 for key, value in term(student_view, teacher_view).items():
@@ -245,32 +273,51 @@ class TeacherStudentDetector(BaseDetector):
         lines = [
             f"Distilling {teacher.type} (teacher) into {student.type} (student).",
             f"  teacher weights: {loaded}; classes in the checkpoint: {classes}",
-            f"  features: {_features(student)} <- {_features(teacher)}",
+            f"  features: {student.pyramid()} <- {teacher.pyramid()}",
         ]
         for name, term in self.terms.items():
             acts_on = [student.neck]
             if term.needs_predictions and student.head and teacher.head:
                 acts_on.append(f"{_head(student)} <- {_head(teacher)}")
+            if term.needs_rois and student.roi and teacher.roi:
+                acts_on.append(f"roi_head ({_roi(student.roi)}) <- ({_roi(teacher.roi)})")
             lines.append(f"  term {name}: {term.describe()} on {', '.join(acts_on)}")
         if not self.distill:
             lines.append("  no distillation term: this is plain training of the student")
         return "\n".join(lines)
 
-    def _check_pair(self, student: DetectorSpec, teacher: DetectorSpec) -> None:
-        if student.strides != teacher.strides:
-            raise ValueError(
-                "Student and teacher have different pyramids:"
-                f"\n    student {student.type}: {_features(student)}"
-                f"\n    teacher {teacher.type}: {_features(teacher)}"
-                f"\nMake them equal by student_options.{student.neck} or "
-                f"teacher_options.{teacher.neck} (start_level, num_outs, add_extra_convs)."
-            )
+    def _tap_student(self) -> OutputTap:
+        student = self.student
+        tapped = {"features": student.neck if student.with_neck else student.backbone}
+        if self.student_head:
+            tapped["head"] = getattr(student, self.student_head)
+        stages: dict[str, nn.Module] = {}
+        if self._reads_rois:
+            for index, (extractor, box_head) in enumerate(roi_stages(student.roi_head)):
+                stages |= {f"proposals_{index}": extractor, f"roi_{index}": box_head}
+        # A cascade stops early where no proposal is left.
+        return OutputTap(tapped | stages, optional=stages)
+
+    def _student_rois(self, tap: OutputTap) -> tuple[RoIPredictions, ...]:
+        stages = []
+        for index, (_, box_head) in enumerate(roi_stages(self.student.roi_head)):
+            if f"roi_{index}" in tap.outputs:
+                _, proposals = tap.inputs[f"proposals_{index}"]
+                stages.append(read_box_head(box_head, proposals, tap.outputs[f"roi_{index}"]))
+        return tuple(stages)
+
+    def _check_needs(self, student: DetectorSpec, teacher: DetectorSpec) -> None:
         for name, term in self.terms.items():
             for spec in (student, teacher):
+                missing = {}
                 if term.needs_predictions and spec.head is None:
+                    missing["dense predictions"] = spec.head_error
+                if term.needs_rois and spec.roi is None:
+                    missing["a second stage"] = spec.roi_error
+                for need, reason in missing.items():
                     raise ValueError(
-                        f"distill.{name} ({type(term).__name__}) needs dense predictions, which "
-                        f"the {spec.role} does not give: {spec.head_error} Drop the term with "
+                        f"distill.{name} ({type(term).__name__}) needs {need}, which the "
+                        f"{spec.role} does not give: {reason} Drop the term with "
                         f"distill={{'{name}': None}} or take another {spec.role}."
                     )
 
@@ -318,40 +365,27 @@ def _check_class_counts(student: BaseDetector, teacher: BaseDetector) -> None:
         )
 
 
-def _check_sizes(student: View, teacher: View) -> None:
-    sizes = [[list(level.shape[2:]) for level in view.features] for view in (student, teacher)]
-    if sizes[0] != sizes[1]:
-        raise ValueError(
-            f"The same images give feature maps of {sizes[0]} (height, width) in the student and "
-            f"{sizes[1]} in the teacher. Set data_preprocessor.pad_size_divisor of the student to "
-            "a multiple of both detectors' largest stride."
-        )
-
-
 def _view(
     detector: BaseDetector,
     head: str | None,
     features: tuple[Tensor, ...],
     outputs: Any,
     gt_boxes: list[Tensor],
+    rois: tuple[RoIPredictions, ...] | None,
 ) -> View:
     predictions = build_adapter(getattr(detector, head))(outputs) if head else None
-    return View(tuple(features), predictions, gt_boxes)
+    return View(tuple(features), predictions, gt_boxes, rois)
 
 
 def _head_name(spec: DetectorSpec) -> str | None:
     return spec.head.name if spec.head else None
 
 
-def _features(spec: DetectorSpec) -> str:
-    levels = ", ".join(
-        f"{channels}@{'x'.join(map(str, sorted(set(stride))))}"
-        for channels, stride in zip(spec.channels, spec.strides, strict=True)
-    )
-    return f"{spec.neck} with {len(spec.channels)} levels (channels@stride: {levels})"
-
-
 def _head(spec: DetectorSpec) -> str:
     assert spec.head is not None
     anchors = "/".join(map(str, sorted(set(spec.head.anchors_per_location))))
     return f"{spec.head.name} ({spec.head.type}, {anchors} anchors)"
+
+
+def _roi(spec: RoISpec) -> str:
+    return f"{spec.type}, {spec.num_stages} stage{'s' if spec.num_stages > 1 else ''}"

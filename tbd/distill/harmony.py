@@ -8,7 +8,7 @@ from torch import Tensor
 from tbd.distill.reduction import normalizer
 from tbd.distill.term import DistillationTerm
 from tbd.distill.view import DetectorSpec, View
-from tbd.harmony import HarmonyScoreHead, Norm, harmony_weight
+from tbd.harmony import Confidence, HarmonyScoreHead, Norm, harmony_weight
 from tbd.registry import MODELS
 
 EPS = 1e-6
@@ -62,6 +62,8 @@ class HarmonyDistillation(DistillationTerm):
         weighted: Weigh predictions by psi; False takes the plain mean.
         target: ``"harmony"`` distills HS, ``"score"`` the classification
             probability in its place.
+        confidence: Which logits: ``"class"`` or ``"ranking"``, see
+            :class:`~tbd.HarmonyScoreHead`.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -73,13 +75,14 @@ class HarmonyDistillation(DistillationTerm):
         norm: Norm = "softmax",
         weighted: bool = True,
         target: Target = "harmony",
+        confidence: Confidence = "class",
     ) -> None:
         super().__init__(loss_weight)
         if target not in get_args(Target):
             raise ValueError(
                 f"target={target!r} is unknown; choose one of {', '.join(get_args(Target))}."
             )
-        self.harmony_head = HarmonyScoreHead(norm)
+        self.harmony_head = HarmonyScoreHead(norm, confidence)
         self.weighted = weighted
         self.target = target
         self.per_location = False
@@ -94,7 +97,8 @@ class HarmonyDistillation(DistillationTerm):
         unit = "location" if self.per_location else "prediction"
         return (
             f"HarmonyDistillation(loss_weight={self.loss_weight}, norm={self.harmony_head.norm}, "
-            f"weighted={self.weighted}, target={self.target}), {unit} by {unit},"
+            f"weighted={self.weighted}, target={self.target}, "
+            f"confidence={self.harmony_head.confidence}), {unit} by {unit},"
         )
 
     def forward(self, student: View, teacher: View) -> dict[str, Tensor]:

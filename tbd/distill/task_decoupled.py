@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from tbd.distill.reduction import normalizer
 from tbd.distill.term import DistillationTerm
 from tbd.distill.view import DetectorSpec, View
-from tbd.harmony import HarmonyScoreHead, Norm
+from tbd.harmony import Confidence, HarmonyScoreHead, Norm
 from tbd.modules import AdaptationKind, TaskWeightGenerator, build_adaptation
 from tbd.precision import at_least_float32
 from tbd.registry import MODELS
@@ -77,6 +77,8 @@ class TaskDecoupledFeatureDistillation(DistillationTerm):
         task_weights: Fixed weights (classification, localization) in place of
             the generated ones, not negative.
         hidden_channels: Hidden width of the task weight generator.
+        confidence: Which logits: ``"class"`` or ``"ranking"``, see
+            :class:`~tbd.HarmonyScoreHead`.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -89,9 +91,10 @@ class TaskDecoupledFeatureDistillation(DistillationTerm):
         adaptation: AdaptationKind = "auto",
         task_weights: Sequence[float] | None = None,
         hidden_channels: int = 16,
+        confidence: Confidence = "class",
     ) -> None:
         super().__init__(loss_weight)
-        self.harmony_head = HarmonyScoreHead(norm)
+        self.harmony_head = HarmonyScoreHead(norm, confidence)
         self.adaptation = adaptation
         self.adaptations = nn.ModuleList()
         self.fixed_weights: tuple[float, float] | None = None
@@ -117,7 +120,8 @@ class TaskDecoupledFeatureDistillation(DistillationTerm):
         """Name the settings."""
         return (
             f"TaskDecoupledFeatureDistillation(loss_weight={self.loss_weight}, "
-            f"norm={self.harmony_head.norm}, adaptation={self.adaptation}, "
+            f"norm={self.harmony_head.norm}, confidence={self.harmony_head.confidence}, "
+            f"adaptation={self.adaptation}, "
             f"task_weights={self.fixed_weights or 'generated'})"
         )
 

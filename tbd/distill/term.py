@@ -26,6 +26,9 @@ class DistillationTerm(nn.Module, ABC):
     needs_predictions: ClassVar[bool] = True
     """Whether both views must hold dense predictions."""
 
+    needs_rois: ClassVar[bool] = False
+    """Whether both views must hold the second stage's predictions on the student's proposals."""
+
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
         if not (math.isfinite(loss_weight) and loss_weight >= 0):
@@ -35,8 +38,9 @@ class DistillationTerm(nn.Module, ABC):
     def connect(self, student: DetectorSpec, teacher: DetectorSpec) -> None:
         """Check that the pair suits the term and create its layers.
 
-        Called once, before the optimizer is built. Both sides have the same
-        number of pyramid levels and the same strides.
+        Called once, before the optimizer is built. The pyramid
+        levels of both sides are those that are compared with one another, as
+        many and, unless ``resize`` is set, of the same strides.
 
         Raises:
             ValueError: if the pair does not suit, naming both sides and the

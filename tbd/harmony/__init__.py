@@ -1,6 +1,7 @@
 """Harmony of classification and localization: pure functions and the head that applies them."""
 
 from tbd.harmony.functional import (
+    Confidence,
     Norm,
     classification_probability,
     harmony_score,
@@ -10,6 +11,7 @@ from tbd.harmony.functional import (
 from tbd.harmony.head import HarmonyMaps, HarmonyScoreHead
 
 __all__ = [
+    "Confidence",
     "HarmonyMaps",
     "HarmonyScoreHead",
     "Norm",

@@ -17,6 +17,9 @@ from tbd.precision import at_least_float32
 Norm = Literal["softmax", "peak", "sigmoid"]
 """How raw logits become a classification probability."""
 
+Confidence = Literal["class", "ranking"]
+"""Which logits do: those of the classes alone, or of the score that ranks predictions at NMS."""
+
 IOU_EPS = 1e-6
 """Smallest union area in square pixels; keeps the IoU of two empty boxes at 0."""
 
@@ -33,6 +36,20 @@ def check_norm(norm: str) -> Norm:
     if norm not in get_args(Norm):
         raise ValueError(f"norm={norm!r} is unknown; choose one of {', '.join(get_args(Norm))}.")
     return norm  # type: ignore[return-value]
+
+
+def check_confidence(confidence: str) -> Confidence:
+    """Return ``confidence`` if it names a kind of confidence.
+
+    Raises:
+        ValueError: if it does not; the message lists those that exist.
+    """
+    if confidence not in get_args(Confidence):
+        raise ValueError(
+            f"confidence={confidence!r} is unknown; choose one of "
+            f"{', '.join(get_args(Confidence))}."
+        )
+    return confidence  # type: ignore[return-value]
 
 
 def classification_probability(

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_max_pool2d
 
 from tbd.harmony.functional import (
+    Confidence,
     Norm,
+    check_confidence,
     check_norm,
     classification_probability,
     harmony_score,
@@ -37,10 +40,31 @@ class HarmonyMaps:
         property of the location and comparable between detectors whose
         anchors differ.
         """
-        p_cls = [level.amax(dim=1, keepdim=True) for level in self.p_cls]
-        p_loc = [level.amax(dim=1, keepdim=True) for level in self.p_loc]
-        score = [harmony_score(c, r) for c, r in zip(p_cls, p_loc, strict=True)]
-        return HarmonyMaps(p_cls, p_loc, score)
+        return HarmonyMaps._of(
+            [level.amax(dim=1, keepdim=True) for level in self.p_cls],
+            [level.amax(dim=1, keepdim=True) for level in self.p_loc],
+        )
+
+    def resized(self, sizes: Sequence[tuple[int, int]]) -> "HarmonyMaps":
+        """Bring the maps of locations to other heights and widths.
+
+        A coarser map takes the maximum over the cells that it covers, as over
+        the anchors of a location; a finer one repeats them. The harmony score
+        is taken from the resized probabilities.
+
+        Args:
+            sizes: Height and width of each level.
+        """
+        return HarmonyMaps._of(
+            *(
+                [adaptive_max_pool2d(level, size) for level, size in zip(maps, sizes, strict=True)]
+                for maps in (self.p_cls, self.p_loc)
+            )
+        )
+
+    @classmethod
+    def _of(cls, p_cls: list[Tensor], p_loc: list[Tensor]) -> "HarmonyMaps":
+        return cls(p_cls, p_loc, [harmony_score(c, r) for c, r in zip(p_cls, p_loc, strict=True)])
 
 
 @MODELS.register_module()
@@ -54,14 +78,18 @@ class HarmonyScoreHead(nn.Module):
         norm: How logits become a classification probability, see
             :func:`~tbd.harmony.classification_probability`. The paper's is
             ``"softmax"``.
+        confidence: Which logits: ``"class"``, those of the classes alone (the
+            paper), or ``"ranking"``, those of the score that ranks predictions
+            at NMS, where a centerness, IoU or objectness branch takes part.
 
     Raises:
-        ValueError: if ``norm`` is unknown.
+        ValueError: if ``norm`` or ``confidence`` is unknown.
     """
 
-    def __init__(self, norm: Norm = "softmax") -> None:
+    def __init__(self, norm: Norm = "softmax", confidence: Confidence = "class") -> None:
         super().__init__()
         self.norm = check_norm(norm)
+        self.confidence = check_confidence(confidence)
 
     def forward(self, predictions: DensePredictions, gts: Sequence[Tensor]) -> HarmonyMaps:
         """Compute the maps of every level.
@@ -73,8 +101,10 @@ class HarmonyScoreHead(nn.Module):
         Returns:
             The maps; differentiable wherever the predictions are.
         """
-        p_cls, p_loc, score = [], [], []
-        for logits, boxes in zip(predictions.cls_logits, predictions.boxes, strict=True):
+        ranking = self.confidence == "ranking"
+        all_logits = predictions.ranking_logits if ranking else predictions.cls_logits
+        p_cls, p_loc = [], []
+        for logits, boxes in zip(all_logits, predictions.boxes, strict=True):
             level_cls = classification_probability(
                 logits, predictions.num_classes, self.norm, background=predictions.background
             )
@@ -83,5 +113,4 @@ class HarmonyScoreHead(nn.Module):
             level_loc = level_loc.view(batch, height, width, anchors).permute(0, 3, 1, 2)
             p_cls.append(level_cls)
             p_loc.append(level_loc)
-            score.append(harmony_score(level_cls, level_loc))
-        return HarmonyMaps(p_cls, p_loc, score)
+        return HarmonyMaps._of(p_cls, p_loc)

@@ -1,7 +1,7 @@
 """What a dense head predicts before NMS, in one form for every head family."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import torch
@@ -49,6 +49,17 @@ class DensePredictions:
         self.quality = quality
         self.quality_exponent = quality_exponent
         self._decode = decode
+
+    def select(self, levels: Sequence[int]) -> "DensePredictions":
+        """Keep some of the levels, in the order given; boxes are still decoded but once."""
+        return DensePredictions(
+            [self.cls_logits[level] for level in levels],
+            self.num_classes,
+            decode=lambda: [self.boxes[level] for level in levels],
+            background=self.background,
+            quality=self.quality and [self.quality[level] for level in levels],
+            quality_exponent=self.quality_exponent,
+        )
 
     @cached_property
     def boxes(self) -> list[Tensor]:
