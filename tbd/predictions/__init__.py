@@ -8,15 +8,26 @@ from tbd.predictions.adapter import (
     register_adapter,
 )
 from tbd.predictions.anchor_delta import AnchorDeltaAdapter
+from tbd.predictions.anchor_quality import AnchorQualityAdapter, PAAAdapter
+from tbd.predictions.bucketing import BucketingAdapter
 from tbd.predictions.dense import DensePredictions
+from tbd.predictions.distribution import DistributionAdapter
 from tbd.predictions.roi import RoIPredictions, check_box_head, read_box_head
+from tbd.predictions.yolact import YOLACTAdapter
+from tbd.predictions.yolov3 import YOLOv3Adapter
 
 __all__ = [
     "AnchorDeltaAdapter",
+    "AnchorQualityAdapter",
+    "BucketingAdapter",
     "DensePredictions",
+    "DistributionAdapter",
+    "PAAAdapter",
     "PredictionAdapter",
     "RoIPredictions",
     "UnsupportedHeadError",
+    "YOLACTAdapter",
+    "YOLOv3Adapter",
     "build_adapter",
     "check_box_head",
     "find_dense_head",

@@ -4,8 +4,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 import torch
-from mmdet.models.dense_heads import RetinaHead, RetinaSepBNHead, RPNHead
-from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
+from mmdet.models.dense_heads import RetinaHead, RetinaSepBNHead, RPNHead, SSDHead, YOLOFHead
 from mmdet.structures.bbox import get_box_tensor
 from torch import Tensor
 
@@ -13,19 +12,24 @@ from tbd.predictions.adapter import PredictionAdapter, UnsupportedHeadError, reg
 from tbd.predictions.dense import DensePredictions
 from tbd.predictions.layout import channels_of, prediction_rows
 
+Branches = tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor] | None]
+"""Per level, class logits [N, A·C, H, W], regression [N, A·R, H, W] and quality [N, A, H, W]."""
 
-@register_adapter(RetinaHead, RetinaSepBNHead, RPNHead)
+
+@register_adapter(RetinaHead, RetinaSepBNHead, RPNHead, SSDHead, YOLOFHead)
 class AnchorDeltaAdapter(PredictionAdapter):
     """Reads ``(cls_scores, bbox_preds)``: lists over levels of [N, A·C, H, W] and [N, A·4, H, W].
 
+    The head's own ``bbox_coder`` makes boxes of anchors and deltas, so heads
+    that differ in nothing but the coder (FSAF) are read as well. The base of
+    the adapters of every other head with anchors, which override what differs.
+
     Args:
         head: An anchor head of MMDetection with a ``prior_generator`` and a
-            ``bbox_coder`` that decodes deltas to the priors.
+            ``bbox_coder``.
     """
 
-    def __init__(self, head: BaseDenseHead) -> None:
-        super().__init__(head)
-        self._generator = head.prior_generator
+    quality_exponent = 1.0
 
     @property
     def num_classes(self) -> int:
@@ -46,45 +50,72 @@ class AnchorDeltaAdapter(PredictionAdapter):
         return str((self._generator.strides, anchors))
 
     def __call__(self, outputs: Any) -> DensePredictions:
-        """Wrap the head's two lists; boxes are decoded when they are first asked for.
+        """Wrap the head's lists; boxes are decoded when they are first asked for.
 
         Raises:
             UnsupportedHeadError: if the output is not of the form above, as in
                 heads that inherit from these but predict something else.
         """
         self._check(outputs)
-        cls_scores, bbox_preds = outputs
+        cls_logits, regression, quality = self._branches(outputs)
         return DensePredictions(
-            list(cls_scores),
+            list(cls_logits),
             self.num_classes,
-            decode=lambda: self._decode(bbox_preds),
-            background=not self.head.use_sigmoid_cls,
+            decode=lambda: self._decode(regression),
+            background=self._background,
+            quality=None if quality is None else list(quality),
+            quality_exponent=self.quality_exponent,
         )
 
-    def _decode(self, bbox_preds: Sequence[Tensor]) -> list[Tensor]:
-        sizes = [level.shape[-2:] for level in bbox_preds]
+    @property
+    def _generator(self) -> Any:
+        return self.head.prior_generator
+
+    @property
+    def _background(self) -> bool:
+        return not self.head.use_sigmoid_cls
+
+    @property
+    def _widths(self) -> dict[str, int]:
+        """Channels per anchor of each list that the head returns, by what it holds."""
+        return {"class logits": self.head.cls_out_channels, "deltas": 4}
+
+    def _branches(self, outputs: Any) -> Branches:
+        cls_logits, regression = outputs
+        return cls_logits, regression, None
+
+    def _boxes(self, priors: Tensor, regression: Tensor, stride: float) -> Tensor:
+        """Boxes of priors [M, 4] with what was regressed for them [M, R]."""
+        # No max_shape: clipping to the image would kill the gradient of boxes that cross it.
+        return get_box_tensor(self.head.bbox_coder.decode(priors, regression))
+
+    def _decode(self, regression: Sequence[Tensor]) -> list[Tensor]:
         priors = self._generator.grid_priors(
-            sizes, dtype=torch.float32, device=bbox_preds[0].device
+            [level.shape[-2:] for level in regression],
+            dtype=torch.float32,
+            device=regression[0].device,
         )
         boxes = []
-        for level_priors, deltas in zip(priors, bbox_preds, strict=True):
-            batch = len(deltas)
-            flat = prediction_rows(deltas, 4).flatten(0, 1)
-            # No max_shape: clipping to the image would kill the gradient of boxes that cross it.
-            decoded = self.head.bbox_coder.decode(level_priors.repeat(batch, 1), flat)
-            boxes.append(get_box_tensor(decoded).view(batch, -1, 4))
+        for level_priors, anchors, level, (stride, _) in zip(
+            priors, self.anchors_per_location, regression, self._generator.strides, strict=True
+        ):
+            rows = prediction_rows(level, level.shape[1] // anchors)
+            every_image = get_box_tensor(level_priors).repeat(len(rows), 1)
+            boxes.append(
+                self._boxes(every_image, rows.flatten(0, 1), stride).view(len(rows), -1, 4)
+            )
         return boxes
 
     def _check(self, outputs: Any) -> None:
-        per_anchor = (self.head.cls_out_channels, 4)
         expected = [
-            [anchors * channels for anchors in self.anchors_per_location] for channels in per_anchor
+            [anchors * width for anchors in self.anchors_per_location]
+            for width in self._widths.values()
         ]
         found = channels_of(outputs)
         if found != expected:
             raise UnsupportedHeadError(
-                f"{type(self.head).__name__} inherits from an anchor head but its output is of "
-                f"another form: channels {found or 'unreadable'} where {expected} (class logits, "
-                "deltas) are expected. Register an adapter of its own with "
-                "tbd.predictions.register_adapter."
+                f"{type(self.head).__name__} is read by {type(self).__name__}, registered for one "
+                "of its bases, but its output is of another form: channels per level "
+                f"{found or 'unreadable'} where {expected} ({', '.join(self._widths)}) are "
+                "expected. Register an adapter of its own with tbd.predictions.register_adapter."
             )
