@@ -148,6 +148,32 @@ def faster_rcnn(width: int = 4, channels: int = 8, classes: int = 3) -> dict[str
     )
 
 
+def cascade_rcnn(width: int = 4, channels: int = 8, classes: int = 3) -> dict[str, Any]:
+    """Two stages, the second with finer deltas, boxes shared by all classes."""
+    config = faster_rcnn(width, channels, classes)
+    roi_head = config["roi_head"]
+    heads = [
+        roi_head["bbox_head"]
+        | dict(
+            reg_class_agnostic=True,
+            bbox_coder=dict(type="DeltaXYWHBBoxCoder", target_stds=[std, std, 2 * std, 2 * std]),
+        )
+        for std in (0.1, 0.05)
+    ]
+    rcnn = config["train_cfg"]["rcnn"]
+    return config | dict(
+        type="CascadeRCNN",
+        roi_head=dict(
+            type="CascadeRoIHead",
+            num_stages=2,
+            stage_loss_weights=[1, 0.5],
+            bbox_roi_extractor=roi_head["bbox_roi_extractor"],
+            bbox_head=heads,
+        ),
+        train_cfg=config["train_cfg"] | dict(rcnn=[rcnn, rcnn]),
+    )
+
+
 def wrapper(**options: Any) -> dict[str, Any]:
     """A TBD wrapper around two tiny RetinaNets with a random teacher."""
     return (

@@ -88,5 +88,7 @@ def _whole_cascade(
 ) -> RoIPredictions:
     counts = torch.bincount(rois[:, 0].long(), minlength=len(data_samples)).tolist()
     metas = [sample.metainfo for sample in data_samples]
-    refined, logits, deltas = roi_head._refine_roi(features, rois, metas, counts)
-    return read_box_head(roi_head.bbox_head[-1], refined, (torch.cat(logits), torch.cat(deltas)))
+    refined, logits, deltas = (
+        torch.cat(per_image) for per_image in roi_head._refine_roi(features, rois, metas, counts)
+    )
+    return read_box_head(roi_head.bbox_head[-1], refined, (logits, deltas))

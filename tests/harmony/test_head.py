@@ -46,3 +46,19 @@ def test_per_location_takes_harmony_from_the_reduced_probabilities():
 def test_unknown_norm_is_refused_when_built():
     with pytest.raises(ValueError, match="norm='max'"):
         HarmonyScoreHead("max")
+
+
+def test_confidence_that_ranks_folds_the_quality_branch_in():
+    quality = torch.tensor([1.0, -2.0, 0.5, 3.0]).view(1, 2, 1, 2)
+    plain = predictions(torch.zeros(1, 4, 4))
+    judged = DensePredictions(plain.cls_logits, 1, lambda: plain.boxes, quality=[quality])
+    gts = [torch.empty(0, 4)]
+    (ranking,) = HarmonyScoreHead("sigmoid", "ranking")(judged, gts).p_cls
+    torch.testing.assert_close(ranking, plain.cls_logits[0].sigmoid() * quality.sigmoid())
+    (by_class,) = HarmonyScoreHead("sigmoid")(judged, gts).p_cls
+    torch.testing.assert_close(by_class, plain.cls_logits[0].sigmoid())
+
+
+def test_unknown_confidence_is_refused_when_built():
+    with pytest.raises(ValueError, match="confidence='score'"):
+        HarmonyScoreHead("softmax", "score")
