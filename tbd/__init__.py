@@ -12,7 +12,7 @@ from tbd.compat import check_distribution, install
 check_distribution()
 install()
 
-from tbd import datasets, engine, evaluation, visualization  # noqa: E402
+from tbd import datasets, engine, evaluation, losses, visualization  # noqa: E402
 from tbd.detectors import TeacherStudentDetector  # noqa: E402
 from tbd.distill import HarmonyDistillation, RoIDistillation, TaskDecoupledFeatureDistillation  # noqa: E402
 from tbd.harmony import HarmonyScoreHead  # noqa: E402
@@ -30,5 +30,6 @@ __all__ = [
     "datasets",
     "engine",
     "evaluation",
+    "losses",
     "visualization",
 ]
