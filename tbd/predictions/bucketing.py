@@ -9,8 +9,9 @@ from torch import Tensor
 
 from tbd.precision import at_least_float32
 from tbd.predictions.adapter import register_adapter
-from tbd.predictions.anchor_delta import AnchorDeltaAdapter, Branches
+from tbd.predictions.anchor_delta import AnchorDeltaAdapter
 from tbd.predictions.dense import DensePredictions
+from tbd.predictions.prior import Branches
 
 
 @register_adapter(SABLRetinaHead)

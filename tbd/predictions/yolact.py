@@ -5,7 +5,8 @@ from typing import Any
 from mmdet.models.dense_heads import YOLACTHead
 
 from tbd.predictions.adapter import register_adapter
-from tbd.predictions.anchor_delta import AnchorDeltaAdapter, Branches
+from tbd.predictions.anchor_delta import AnchorDeltaAdapter
+from tbd.predictions.prior import Branches
 
 
 @register_adapter(YOLACTHead)

@@ -8,7 +8,8 @@ from mmdet.structures.bbox import get_box_tensor
 from torch import Tensor
 
 from tbd.predictions.adapter import register_adapter
-from tbd.predictions.anchor_delta import AnchorDeltaAdapter, Branches
+from tbd.predictions.anchor_delta import AnchorDeltaAdapter
+from tbd.predictions.prior import Branches
 
 
 @register_adapter(YOLOV3Head)
