@@ -10,7 +10,13 @@ from mmdet.structures import DetDataSample
 from torch import Tensor, nn
 
 from tbd.distill import RoISpec
-from tbd.predictions import RoIPredictions, UnsupportedHeadError, check_box_head, read_box_head
+from tbd.predictions import (
+    RoIPredictions,
+    UnsupportedHeadError,
+    check_box_head,
+    no_predictions,
+    read_box_head,
+)
 
 _READABLE = (StandardRoIHead._bbox_forward, CascadeRoIHead._bbox_forward)
 
@@ -65,18 +71,18 @@ def predict_rois(
         Predictions for the proposals of each stage.
     """
     roi_head = detector.roi_head
-    num_stages = len(roi_stages(roi_head))
-    if isinstance(roi_head, CascadeRoIHead) and num_stages != len(proposals):
-        return tuple(_whole_cascade(roi_head, features, rois, data_samples) for rois in proposals)
+    box_heads = [box_head for _, box_head in roi_stages(roi_head)]
+    cascaded = isinstance(roi_head, CascadeRoIHead)
     results = []
     for stage, rois in enumerate(proposals):
-        if isinstance(roi_head, CascadeRoIHead):
-            box_head = roi_head.bbox_head[stage]
-            found = roi_head._bbox_forward(stage, features, rois)
+        if len(rois) == 0:
+            results.append(no_predictions(features[0], int(box_heads[0].num_classes)))
+        elif cascaded and len(box_heads) != len(proposals):
+            results.append(_whole_cascade(roi_head, features, rois, data_samples))
         else:
-            box_head = roi_head.bbox_head
-            found = roi_head._bbox_forward(features, rois)
-        results.append(read_box_head(box_head, rois, (found["cls_score"], found["bbox_pred"])))
+            found = roi_head._bbox_forward(*([stage] if cascaded else []), features, rois)
+            output = found["cls_score"], found["bbox_pred"]
+            results.append(read_box_head(box_heads[stage if cascaded else 0], rois, output))
     return tuple(results)
 
 

@@ -28,7 +28,7 @@ from tbd.detectors.weights import (
 )
 from tbd.distill import DetectorSpec, DistillationTerm, RoISpec, View
 from tbd.precision import without_autocast
-from tbd.predictions import RoIPredictions, build_adapter, read_box_head
+from tbd.predictions import RoIPredictions, build_adapter, no_predictions, read_box_head
 from tbd.registry import MODELS
 
 
@@ -304,6 +304,9 @@ class TeacherStudentDetector(BaseDetector):
             if f"roi_{index}" in tap.outputs:
                 _, proposals = tap.inputs[f"proposals_{index}"]
                 stages.append(read_box_head(box_head, proposals, tap.outputs[f"roi_{index}"]))
+            else:
+                # Every rank must come to the same normalisers, with proposals or without.
+                stages.append(no_predictions(tap.outputs["features"][0], box_head.num_classes))
         return tuple(stages)
 
     def _check_needs(self, student: DetectorSpec, teacher: DetectorSpec) -> None:

@@ -12,7 +12,7 @@ from tbd.predictions.anchor_quality import AnchorQualityAdapter, PAAAdapter
 from tbd.predictions.bucketing import BucketingAdapter
 from tbd.predictions.dense import DensePredictions
 from tbd.predictions.distribution import DistributionAdapter
-from tbd.predictions.roi import RoIPredictions, check_box_head, read_box_head
+from tbd.predictions.roi import RoIPredictions, check_box_head, no_predictions, read_box_head
 from tbd.predictions.yolact import YOLACTAdapter
 from tbd.predictions.yolov3 import YOLOv3Adapter
 
@@ -31,6 +31,7 @@ __all__ = [
     "build_adapter",
     "check_box_head",
     "find_dense_head",
+    "no_predictions",
     "read_box_head",
     "register_adapter",
 ]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+import torch
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmdet.structures.bbox import get_box_tensor
 from torch import Tensor, nn
@@ -36,6 +37,12 @@ class RoIPredictions:
     def boxes(self) -> Tensor:
         """Boxes [R, C, 4] of each class, or [R, 1, 4] for all, not clipped, at least float32."""
         return self._decode()
+
+
+def no_predictions(like: Tensor, num_classes: int) -> RoIPredictions:
+    """Predictions for no proposal at all, on the device of ``like``."""
+    boxes = like.new_zeros(0, 1, 4, dtype=torch.float32)
+    return RoIPredictions(like.new_zeros(0, 5), like.new_zeros(0, num_classes + 1), lambda: boxes)
 
 
 def check_box_head(head: nn.Module) -> None:

@@ -77,3 +77,13 @@ def test_what_cannot_be_read_is_said():
     spec, reason = inspect_roi_head(model)
     assert spec is None
     assert "OwnRoIHead feeds its box heads in a way of its own" in reason
+
+
+def test_no_proposal_gives_no_prediction():
+    for config in (tiny.faster_rcnn(), tiny.cascade_rcnn()):
+        model = detector(config)
+        data = tiny.batch(model)
+        features = model.extract_feat(data["inputs"])
+        (found,) = predict_rois(model, features, [torch.empty(0, 5)], data["data_samples"])
+        assert found.cls_logits.shape == (0, 4)
+        assert found.boxes.shape == (0, 1, 4)

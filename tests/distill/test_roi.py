@@ -94,6 +94,15 @@ def test_images_without_ground_truth_are_learned_from_too():
     assert losses[0] > 0
 
 
+def test_a_cascade_that_runs_out_of_proposals_learns_from_the_stages_that_ran(monkeypatch):
+    model = build(student=tiny.cascade_rcnn(), teacher=tiny.cascade_rcnn(8, 16))
+    whole = step(model)
+    # What the first stage returns where no box is left: MMDetection then skips the second.
+    monkeypatch.setattr(model.student.roi_head.bbox_head[0], "refine_bboxes", lambda *_: None)
+    part = step(model)
+    assert all(0 < a < b for a, b in zip(part, whole, strict=True))
+
+
 def test_losses_scale_with_their_weights():
     plain = step(build())
     scaled = step(build(distill=dict(roi=ROI["roi"] | dict(loss_weight=2.0, bbox_weight=3.0))))
