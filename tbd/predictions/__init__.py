@@ -10,9 +10,15 @@ from tbd.predictions.adapter import (
 from tbd.predictions.anchor_delta import AnchorDeltaAdapter
 from tbd.predictions.anchor_quality import AnchorQualityAdapter, PAAAdapter
 from tbd.predictions.bucketing import BucketingAdapter
+from tbd.predictions.center_size import CenterNetAdapter, YOLOXAdapter
 from tbd.predictions.dense import DensePredictions
+from tbd.predictions.distance import DistanceAdapter, FCOSAdapter
 from tbd.predictions.distribution import DistributionAdapter
+from tbd.predictions.point import PointAdapter
+from tbd.predictions.prior import PriorAdapter
+from tbd.predictions.reppoints import RepPointsAdapter
 from tbd.predictions.roi import RoIPredictions, check_box_head, no_predictions, read_box_head
+from tbd.predictions.tood import TOODAdapter
 from tbd.predictions.yolact import YOLACTAdapter
 from tbd.predictions.yolov3 import YOLOv3Adapter
 
@@ -20,13 +26,21 @@ __all__ = [
     "AnchorDeltaAdapter",
     "AnchorQualityAdapter",
     "BucketingAdapter",
+    "CenterNetAdapter",
     "DensePredictions",
+    "DistanceAdapter",
     "DistributionAdapter",
+    "FCOSAdapter",
     "PAAAdapter",
+    "PointAdapter",
     "PredictionAdapter",
+    "PriorAdapter",
+    "RepPointsAdapter",
     "RoIPredictions",
+    "TOODAdapter",
     "UnsupportedHeadError",
     "YOLACTAdapter",
+    "YOLOXAdapter",
     "YOLOv3Adapter",
     "build_adapter",
     "check_box_head",
