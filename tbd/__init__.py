@@ -12,17 +12,23 @@ from tbd.compat import check_distribution, install
 check_distribution()
 install()
 
-from tbd import datasets, engine, evaluation, losses, visualization  # noqa: E402
-from tbd.detectors import TeacherStudentDetector  # noqa: E402
-from tbd.distill import HarmonyDistillation, RoIDistillation, TaskDecoupledFeatureDistillation  # noqa: E402
-from tbd.harmony import HarmonyScoreHead  # noqa: E402
-from tbd.modules import TaskWeightGenerator  # noqa: E402
+from tbd import datasets, engine, evaluation, losses, visualization
+from tbd.detectors import TeacherStudentDetector
+from tbd.distill import (
+    HarmonyDistillation,
+    PearsonFeatureDistillation,
+    RoIDistillation,
+    TaskDecoupledFeatureDistillation,
+)
+from tbd.harmony import HarmonyScoreHead
+from tbd.modules import TaskWeightGenerator
 
 __version__ = "0.1.0"
 
 __all__ = [
     "HarmonyDistillation",
     "HarmonyScoreHead",
+    "PearsonFeatureDistillation",
     "RoIDistillation",
     "TaskDecoupledFeatureDistillation",
     "TaskWeightGenerator",

@@ -1,6 +1,7 @@
 """Distillation terms, one file each, on the views that they share."""
 
 from tbd.distill.harmony import HarmonyDistillation, harmony_distillation_loss
+from tbd.distill.pearson import PearsonFeatureDistillation, pearson_feature_loss
 from tbd.distill.roi import RoIDistillation, roi_box_loss, roi_classification_loss
 from tbd.distill.task_decoupled import (
     TaskDecoupledFeatureDistillation,
@@ -14,11 +15,13 @@ __all__ = [
     "DistillationTerm",
     "HarmonyDistillation",
     "HeadSpec",
+    "PearsonFeatureDistillation",
     "RoIDistillation",
     "RoISpec",
     "TaskDecoupledFeatureDistillation",
     "View",
     "harmony_distillation_loss",
+    "pearson_feature_loss",
     "roi_box_loss",
     "roi_classification_loss",
     "task_decoupled_feature_loss",

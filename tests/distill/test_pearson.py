@@ -1,0 +1,121 @@
+import pytest
+import tiny
+import torch
+
+from tbd.distill import pearson_feature_loss
+from tbd.registry import MODELS
+
+PKD = dict(hd=None, tfd=None, pkd=dict(type="tbd.PearsonFeatureDistillation", loss_weight=2.0))
+
+
+def detr(width=4, embed=8):
+    """A Deformable DETR of one layer on the tiny backbone."""
+    attention = dict(embed_dims=embed, num_heads=2, batch_first=True)
+    sampling = attention | dict(num_levels=3, num_points=2)
+    feedforward = dict(embed_dims=embed, feedforward_channels=embed, ffn_drop=0.0)
+    return dict(
+        type="DeformableDETR",
+        num_queries=10,
+        num_feature_levels=3,
+        data_preprocessor=tiny.preprocessor(),
+        backbone=tiny.backbone(width) | dict(out_indices=(1, 2, 3)),
+        neck=dict(
+            type="ChannelMapper",
+            in_channels=[2 * width, 4 * width, 8 * width],
+            kernel_size=1,
+            out_channels=embed,
+            act_cfg=None,
+            norm_cfg=dict(type="GN", num_groups=2),
+            num_outs=3,
+        ),
+        encoder=dict(num_layers=1, layer_cfg=dict(self_attn_cfg=sampling, ffn_cfg=feedforward)),
+        decoder=dict(
+            num_layers=1,
+            return_intermediate=True,
+            layer_cfg=dict(self_attn_cfg=attention, cross_attn_cfg=sampling, ffn_cfg=feedforward),
+            post_norm_cfg=None,
+        ),
+        positional_encoding=dict(num_feats=embed // 2, normalize=True, offset=-0.5),
+        bbox_head=dict(
+            type="DeformableDETRHead",
+            num_classes=3,
+            embed_dims=embed,
+            loss_cls=dict(type="FocalLoss", use_sigmoid=True),
+            loss_bbox=dict(type="L1Loss"),
+            loss_iou=dict(type="GIoULoss"),
+        ),
+        train_cfg=dict(
+            assigner=dict(
+                type="HungarianAssigner",
+                match_costs=[
+                    dict(type="FocalLossCost", weight=2.0),
+                    dict(type="BBoxL1Cost", weight=5.0, box_format="xywh"),
+                    dict(type="IoUCost", iou_mode="giou", weight=2.0),
+                ],
+            )
+        ),
+        test_cfg=dict(max_per_img=10),
+    )
+
+
+def build(student, teacher, distill=PKD):
+    torch.manual_seed(0)
+    model = MODELS.build(tiny.wrapper(student=student, teacher=teacher, distill=distill))
+    model.init_weights()
+    return model.train()
+
+
+def random_features(seed, *shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_loss_is_one_minus_pearsons_correlation_of_the_channels():
+    student, teacher = random_features(0, 2, 5, 4, 3), 7 * random_features(1, 2, 5, 4, 3) + 3
+    student = student + 0.1 * teacher
+    correlations = [
+        torch.corrcoef(torch.stack([student[:, c].flatten(), teacher[:, c].flatten()]))[0, 1]
+        for c in range(5)
+    ]
+    expected = 1 - torch.stack(correlations).mean()
+    torch.testing.assert_close(pearson_feature_loss(student, teacher), expected)
+
+
+def test_magnitude_does_not_count_and_opposite_features_are_farthest():
+    features = random_features(0, 2, 3, 4, 4)
+    assert pearson_feature_loss(5 * features + 2, features).item() == pytest.approx(0, abs=1e-9)
+    assert pearson_feature_loss(-features, features).item() == pytest.approx(2, rel=1e-6)
+
+
+def test_gradient_is_finite_where_a_channel_is_constant():
+    constant = torch.ones(2, 3, 4, 4, requires_grad=True)
+    pearson_feature_loss(constant, torch.randn(2, 3, 4, 4)).backward()
+    assert constant.grad.isfinite().all()
+    varied = random_features(0, 2, 2, 3, 3).requires_grad_()
+    teacher = random_features(1, 2, 2, 3, 3)
+    assert torch.autograd.gradcheck(lambda f: pearson_feature_loss(f, teacher), varied)
+
+
+def test_other_shapes_are_refused():
+    with pytest.raises(ValueError, match=r"\[1, 2, 3, 3\].*\[1, 2, 3, 4\]"):
+        pearson_feature_loss(torch.zeros(1, 2, 3, 3), torch.zeros(1, 2, 3, 4))
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher"),
+    [(detr(), detr(8, 16)), (tiny.retinanet(), detr(8, 16)), (detr(), tiny.retinanet(8, 16))],
+    ids=["detr <- detr", "retinanet <- detr", "detr <- retinanet"],
+)
+def test_detectors_without_a_dense_head_are_distilled(student, teacher):
+    model = build(student, teacher)
+    losses = model(**tiny.batch(model), mode="loss")
+    losses["pkd.loss_feature"].backward()
+    assert 0 < losses["pkd.loss_feature"] < 2 * 3 * 2
+    for part in (model.student.backbone, model.student.neck, model.distill):
+        assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in part.parameters())
+    assert all(p.grad is None for p in model.teacher.parameters())
+
+
+def test_harmony_distillation_says_that_there_is_no_dense_head():
+    terms = dict(hd=dict(type="tbd.HarmonyDistillation"))
+    with pytest.raises(ValueError, match=r"distill\.hd .*needs dense predictions.*the student"):
+        build(detr(), tiny.retinanet(8, 16), terms)
