@@ -1,0 +1,142 @@
+"""COCO's average precision of the same boxes under any ranking.
+
+Matching is done image by image, so that it is shared by the processes of a distributed evaluation
+and leaves a few bytes per detection to keep. Every number is the one that pycocotools' COCOeval
+gives for areas of all sizes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
+"""Thresholds over which COCO averages."""
+
+MAX_DETECTIONS = 100
+"""Detections of one class that COCO counts in an image."""
+
+_RECALLS = np.linspace(0, 1, 101)
+_BITS = np.arange(len(IOU_THRESHOLDS), dtype=np.uint16)
+_ALL = np.uint16(2 ** len(_BITS) - 1)
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Which detections of one image are hits when they are matched in the order of a ranking.
+
+    Bit i of both arrays belongs to ``IOU_THRESHOLDS[i]``.
+
+    Attributes:
+        hits: Thresholds at which the detection is a true positive [D], uint16.
+        ignored: Thresholds at which it counts neither as true nor as false [D], uint16.
+    """
+
+    hits: np.ndarray
+    ignored: np.ndarray
+
+
+def match_detections(
+    ranking: np.ndarray,
+    labels: np.ndarray,
+    ious: np.ndarray,
+    gt_labels: np.ndarray,
+    crowd: np.ndarray,
+) -> Matches:
+    """Match the detections of one image, best-ranked first, to ground truth of their class.
+
+    Args:
+        ranking: What ranks them, the highest first [D].
+        labels: Class indices [D].
+        ious: Overlap [D, G] with the ground truth: IoU, and for crowds the share of the
+            detection that lies inside.
+        gt_labels: Class indices [G].
+        crowd: Which ground truth is a crowd [G], bool: detections on it are ignored.
+    """
+    hits = np.zeros(len(ranking), np.uint16)
+    ignored = np.zeros(len(ranking), np.uint16)
+    order = np.argsort(-ranking, kind="stable")
+    # Without too many detections, those of a class that the image does not show have no match.
+    for label in np.unique(labels if len(labels) > MAX_DETECTIONS else gt_labels):
+        own = order[labels[order] == label]
+        ignored[own[MAX_DETECTIONS:]] = _ALL
+        own = own[:MAX_DETECTIONS]
+        targets = np.flatnonzero(gt_labels == label)
+        if len(own) and len(targets):
+            hits[own], ignored[own] = _match_class(ious[np.ix_(own, targets)], crowd[targets])
+    return Matches(hits, ignored)
+
+
+def average_precision(
+    rankings: Sequence[np.ndarray],
+    labels: Sequence[np.ndarray],
+    matches: Sequence[Matches],
+    positives: Sequence[np.ndarray],
+) -> float | None:
+    """Average precision over classes, IoU thresholds and 101 recalls.
+
+    The order of the images decides between equally ranked detections; COCO's is that of their ids.
+
+    Args:
+        rankings: Of every image, what ranked its detections.
+        labels: Their class indices.
+        matches: Their matches in this ranking.
+        positives: Of every image the class indices of its ground truth, crowds left out.
+
+    Returns:
+        The AP in [0, 1], or None if there is no ground truth.
+    """
+    truth = np.concatenate([np.empty(0, np.int16), *positives])
+    if len(truth) == 0:
+        return None
+    ranking, label_of = np.concatenate(rankings), np.concatenate(labels)
+    hits = np.concatenate([match.hits for match in matches])
+    ignored = np.concatenate([match.ignored for match in matches])
+    precisions = []
+    for label, count in zip(*np.unique(truth, return_counts=True), strict=True):
+        own = np.flatnonzero(label_of == label)
+        own = own[np.argsort(-ranking[own], kind="stable")]
+        precisions.append(_precision(_unpack(hits[own]), _unpack(ignored[own]), count))
+    # COCOeval's axes, and with them its order of summation.
+    return float(np.stack(precisions, axis=-1).mean())
+
+
+def _match_class(ious: np.ndarray, crowd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    hits = np.zeros(len(ious), np.uint16)
+    ignored = np.zeros(len(ious), np.uint16)
+    rows = np.arange(len(IOU_THRESHOLDS))
+    free = np.ones((len(rows), len(crowd)), bool)
+    for index in np.flatnonzero(ious.max(axis=1) >= IOU_THRESHOLDS[0]):
+        allowed = (ious[index] >= IOU_THRESHOLDS[:, None]) & (free | crowd)
+        # A crowd is second choice, whatever the overlap.
+        allowed &= ~(crowd & (allowed & ~crowd).any(axis=1, keepdims=True))
+        overlaps = np.where(allowed, ious[index], -1.0)
+        # Among equal overlaps COCO takes the last.
+        best = len(crowd) - 1 - overlaps[:, ::-1].argmax(axis=1)
+        found = allowed[rows, best]
+        free[rows[found], best[found]] = False
+        hits[index] = _pack(found & ~crowd[best])
+        ignored[index] = _pack(found & crowd[best])
+    return hits, ignored
+
+
+def _precision(hits: np.ndarray, ignored: np.ndarray, count: int) -> np.ndarray:
+    """Interpolated precision [thresholds, recalls] of ranked detections [thresholds, N]."""
+    true = np.cumsum(hits & ~ignored, axis=1).astype(float)
+    false = np.cumsum(~hits & ~ignored, axis=1).astype(float)
+    precision = true / (false + true + np.spacing(1))
+    precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    result = np.zeros((len(IOU_THRESHOLDS), len(_RECALLS)))
+    for index, recall in enumerate(true / count):
+        reached = np.searchsorted(recall, _RECALLS, side="left")
+        known = reached < len(recall)
+        result[index, known] = precision[index, reached[known]]
+    return result
+
+
+def _pack(flags: np.ndarray) -> np.uint16:
+    return np.uint16((flags << _BITS).sum())
+
+
+def _unpack(packed: np.ndarray) -> np.ndarray:
+    return (packed >> _BITS[:, None] & 1).astype(bool)
