@@ -120,10 +120,10 @@ def measure_summaries(summaries: Sequence[DenseSummary]) -> dict[str, float | No
         return None
     harmony, harmonious, *products = sum((s.moments for s in summaries), np.zeros(5)) / total
     means = score_sums.sum() / total, iou_sums.sum() / total
-    grid = np.zeros(GRID * GRID)
+    flat = np.zeros(GRID * GRID)
     for summary in summaries:
-        grid[summary.cells] += summary.counts
-    grid = grid.reshape(GRID, GRID)
+        flat[summary.cells] += summary.counts
+    grid = flat.reshape(GRID, GRID)
     edges = np.round(np.array(IOU_EDGES[:-1]) * GRID).astype(int)
     shares = np.add.reduceat(grid.sum(axis=0), edges) / total
     return {
@@ -155,8 +155,7 @@ def _pearson_from_moments(means: tuple[float, float], products: Sequence[float])
 def _spearman_on_grid(grid: np.ndarray) -> float | None:
     """Rank correlation of counts, the predictions of one row or column sharing their rank."""
     rows, columns = np.nonzero(grid)
-    ranks = [
-        (np.cumsum(marginal) - marginal / 2)[indices]
-        for marginal, indices in ((grid.sum(axis=1), rows), (grid.sum(axis=0), columns))
-    ]
-    return pearson(*ranks, weights=grid[rows, columns])
+    row_ranks, column_ranks = (
+        np.cumsum(marginal) - marginal / 2 for marginal in (grid.sum(axis=1), grid.sum(axis=0))
+    )
+    return pearson(row_ranks[rows], column_ranks[columns], weights=grid[rows, columns])
