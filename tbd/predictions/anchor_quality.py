@@ -3,10 +3,11 @@
 from typing import Any
 
 from mmdet.models.dense_heads import ATSSHead, DDODHead, PAAHead
+from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 
 from tbd.predictions.adapter import register_adapter
 from tbd.predictions.anchor_delta import AnchorDeltaAdapter
-from tbd.predictions.prior import Branches
+from tbd.predictions.prior import Branches, check_sigmoid
 
 
 @register_adapter(ATSSHead, DDODHead)
@@ -14,7 +15,14 @@ class AnchorQualityAdapter(AnchorDeltaAdapter):
     """Reads ``(cls_scores, bbox_preds, qualities)``, the last [N, A, H, W] per level.
 
     The score that ranks a prediction is the product of both probabilities.
+
+    Raises:
+        UnsupportedHeadError: if the head has a softmax classifier.
     """
+
+    def __init__(self, head: BaseDenseHead) -> None:
+        super().__init__(head)
+        check_sigmoid(head)
 
     @property
     def _widths(self) -> dict[str, int]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from mmdet.models.dense_heads import SABLRetinaHead
+from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmdet.structures.bbox import get_box_tensor
 from torch import Tensor
 
@@ -11,7 +12,7 @@ from tbd.precision import at_least_float32
 from tbd.predictions.adapter import register_adapter
 from tbd.predictions.anchor_delta import AnchorDeltaAdapter
 from tbd.predictions.dense import DensePredictions
-from tbd.predictions.prior import Branches
+from tbd.predictions.prior import Branches, check_sigmoid
 
 
 @register_adapter(SABLRetinaHead)
@@ -23,7 +24,14 @@ class BucketingAdapter(AnchorDeltaAdapter):
     the offsets from those four buckets only. How sure the head is of them is
     the quality by which it multiplies class scores; Wang et al., "Side-Aware
     Boundary Localization" (arXiv 1912.04260), section 3.
+
+    Raises:
+        UnsupportedHeadError: if the head has a softmax classifier.
     """
+
+    def __init__(self, head: BaseDenseHead) -> None:
+        super().__init__(head)
+        check_sigmoid(head)
 
     def __call__(self, outputs: Any) -> DensePredictions:
         """Wrap the head's lists; boxes are decoded when they are first asked for.

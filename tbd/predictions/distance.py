@@ -17,10 +17,10 @@ from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from torch import Tensor
 
 from tbd.precision import at_least_float32
-from tbd.predictions.adapter import UnsupportedHeadError, register_adapter
+from tbd.predictions.adapter import register_adapter
 from tbd.predictions.dense import DensePredictions
 from tbd.predictions.point import PointAdapter
-from tbd.predictions.prior import Branches
+from tbd.predictions.prior import Branches, check_sigmoid
 
 
 @register_adapter(RTMDetHead)
@@ -69,11 +69,7 @@ class FCOSAdapter(DistanceAdapter):
 
     def __init__(self, head: BaseDenseHead) -> None:
         super().__init__(head)
-        if not head.use_sigmoid_cls:
-            raise UnsupportedHeadError(
-                f"{type(head).__name__} has loss_cls.use_sigmoid=False, but beside a branch that "
-                "judges boxes only a sigmoid classifier can be read: set loss_cls.use_sigmoid=True."
-            )
+        check_sigmoid(head)
 
     @property
     def _widths(self) -> dict[str, int]:

@@ -14,7 +14,7 @@ class DistributionAdapter(AnchorDeltaAdapter):
 
     A distance is the expectation of its distribution over ``reg_max + 1``
     bins, in strides, from the centre of the anchor; Li et al., "Generalized
-    Focal Loss" (arXiv 2006.04388), eq. 3.
+    Focal Loss" (arXiv 2006.04388).
     """
 
     @property

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmdet.structures.bbox import get_box_tensor
 from torch import Tensor
 
@@ -14,6 +15,20 @@ from tbd.predictions.layout import channels_of, prediction_rows
 
 Branches = tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor] | None]
 """Per level, class logits [N, A·C, H, W], regression [N, A·R, H, W] and quality [N, A, H, W]."""
+
+
+def check_sigmoid(head: BaseDenseHead) -> None:
+    """Make sure that the class scores of a head with a quality branch have logits.
+
+    Raises:
+        UnsupportedHeadError: if the head has a softmax classifier, whose
+            scores times quality have none.
+    """
+    if not head.use_sigmoid_cls:
+        raise UnsupportedHeadError(
+            f"{type(head).__name__} has loss_cls.use_sigmoid=False, but beside a branch that "
+            "judges boxes only a sigmoid classifier can be read: set loss_cls.use_sigmoid=True."
+        )
 
 
 class PriorAdapter(PredictionAdapter):

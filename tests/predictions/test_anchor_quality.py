@@ -63,3 +63,10 @@ def test_output_without_quality_is_refused():
     head, features = head_and_features("ATSSHead")
     with pytest.raises(UnsupportedHeadError, match=r"\(class logits, deltas, quality\)"):
         build_adapter(head)(head(features)[:2])
+
+
+def test_softmax_beside_quality_is_refused():
+    softmax = dict(loss_cls=dict(type="CrossEntropyLoss", use_sigmoid=False))
+    head = build_head(HEADS["ATSSHead"], **NORMED_TOWER, **softmax)
+    with pytest.raises(UnsupportedHeadError, match=r"loss_cls\.use_sigmoid=True"):
+        build_adapter(head)
