@@ -12,7 +12,7 @@ from tbd.compat import check_distribution, install
 check_distribution()
 install()
 
-from tbd import datasets, engine, evaluation, losses, visualization
+from tbd import datasets, engine, evaluation, heads, losses, visualization
 from tbd.detectors import TeacherStudentDetector
 from tbd.distill import (
     HarmonyDistillation,
@@ -36,6 +36,7 @@ __all__ = [
     "datasets",
     "engine",
     "evaluation",
+    "heads",
     "losses",
     "visualization",
 ]
