@@ -5,8 +5,10 @@ from tbd.engine.data_check import check_data
 from tbd.engine.evaluation import evaluate
 from tbd.engine.export import export_student
 from tbd.engine.hooks import (
+    ClassCountsHook,
     ClassListCheckHook,
     EpochSeedHook,
+    LossPhaseHook,
     StopDistillationHook,
     StudentExportHook,
 )
@@ -16,8 +18,10 @@ from tbd.engine.training import train
 
 __all__ = [
     "LAUNCHERS",
+    "ClassCountsHook",
     "ClassListCheckHook",
     "EpochSeedHook",
+    "LossPhaseHook",
     "StopDistillationHook",
     "StudentExportHook",
     "check_data",

@@ -1,8 +1,17 @@
-"""Hooks of training runs. On a detector that is not distilled they have no effect."""
+"""Hooks of training runs. Those of distillation have no effect on a plain detector."""
 
+from tbd.engine.hooks.class_counts import ClassCountsHook
 from tbd.engine.hooks.class_list import ClassListCheckHook
 from tbd.engine.hooks.epoch_seed import EpochSeedHook
+from tbd.engine.hooks.loss_phase import LossPhaseHook
 from tbd.engine.hooks.stop_distillation import StopDistillationHook
 from tbd.engine.hooks.student_export import StudentExportHook
 
-__all__ = ["ClassListCheckHook", "EpochSeedHook", "StopDistillationHook", "StudentExportHook"]
+__all__ = [
+    "ClassCountsHook",
+    "ClassListCheckHook",
+    "EpochSeedHook",
+    "LossPhaseHook",
+    "StopDistillationHook",
+    "StudentExportHook",
+]
