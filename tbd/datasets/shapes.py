@@ -92,6 +92,8 @@ class ShapesParameters:
         shape_size: Smallest and largest diameter of a shape's circumscribed circle, as a
             fraction of the image's shorter side.
         seed: Seed of the random numbers, 0 or more.
+        imbalance: How many times as frequent the first class is as the last, at least 1; from
+            class to class frequencies fall by the same factor. 1: all classes alike.
 
     Raises:
         ValueError: A parameter is out of its range.
@@ -104,6 +106,7 @@ class ShapesParameters:
     max_shapes: int = 6
     shape_size: tuple[float, float] = (0.12, 0.42)
     seed: int = 0
+    imbalance: float = 1.0
 
     def __post_init__(self) -> None:
         # Lists come from configs and JSON; tuples keep the parameters comparable and hashable.
@@ -126,12 +129,19 @@ class ShapesParameters:
                 "two fractions, 0 < smallest <= largest <= 0.9",
             ),
             "seed": (self.seed >= 0, "at least 0"),
+            "imbalance": (1 <= self.imbalance < math.inf, "a finite number of at least 1"),
         }
         for name, (valid, wanted) in checks.items():
             if not valid:
                 raise ValueError(
                     f"shapes: {name} must be {wanted}, but is {getattr(self, name)!r}."
                 )
+
+    @property
+    def class_frequencies(self) -> np.ndarray:
+        """Probability of each class of ``CLASSES`` for a drawn shape."""
+        weights = self.imbalance ** -np.linspace(0, 1, len(CLASSES))
+        return weights / weights.sum()
 
 
 @dataclass(frozen=True)
@@ -210,7 +220,11 @@ def _add_clutter(rng: np.random.Generator, image: np.ndarray, count: int) -> Non
 
 def _random_shape(rng: np.random.Generator, parameters: ShapesParameters) -> Shape:
     width, height = parameters.image_size
-    label = int(rng.integers(len(CLASSES)))
+    if parameters.imbalance == 1:
+        # Not choice(), which would draw other images than sets already written hold.
+        label = int(rng.integers(len(CLASSES)))
+    else:
+        label = int(rng.choice(len(CLASSES), p=parameters.class_frequencies))
     radius = rng.uniform(*parameters.shape_size) * min(width, height) / 2
     angle = rng.uniform(-_MAX_TILT, _MAX_TILT)
     rotation = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])

@@ -30,6 +30,7 @@ from tbd.detectors.model_config import WRAPPER_TYPES, build_detector
 from tbd.engine.config import load_config
 from tbd.engine.evaluation import evaluate
 from tbd.engine.export import load_strictly
+from tbd.evaluation.long_tail import GROUPS
 from tbd.evaluation.report import RunResult, write_report
 from tbd.visualization import Boxes, draw_comparison
 
@@ -229,7 +230,8 @@ def finish_run(run: Run, train_tool: str) -> dict[str, float | None]:
     _train(run, train_tool)
     checkpoint = run.final_checkpoint()
     metrics = _standard_names(
-        evaluate(run.config, checkpoint, str(run.folder / "test"), parse_options(run.options))
+        evaluate(run.config, checkpoint, str(run.folder / "test"), parse_options(run.options)),
+        _first_validation(run.folder),
     )
     model = _load_student(run.load(), checkpoint)
     metrics["params"] = sum(parameter.numel() for parameter in model.parameters()) / 1e6
@@ -329,18 +331,40 @@ def _execute(command: Sequence[str]) -> int:
     return subprocess.run(command, env=environment, check=False).returncode
 
 
-def _standard_names(values: Mapping[str, float]) -> dict[str, float | None]:
+def _first_validation(folder: Path) -> dict[str, float]:
+    """Read the first of several validations from a training's log; empty if there was but one."""
+    validations: dict[int, dict[str, float]] = {}
+    for path in sorted(folder.glob("*/vis_data/scalars.json")):
+        for line in path.read_text().splitlines():
+            record = json.loads(line)
+            if any(key.startswith("coco/") for key in record):
+                validations[record["step"]] = record
+    return validations[min(validations)] if len(validations) > 1 else {}
+
+
+def _standard_names(
+    values: Mapping[str, float], first: Mapping[str, float]
+) -> dict[str, float | None]:
     """Pick the reported metrics; COCO's −1 (no ground truth of that kind) becomes None."""
 
-    def percent(key: str) -> float | None:
+    def percent(key: str, values: Mapping[str, float] = values) -> float | None:
         value = values.get(key)
         return None if value is None or value < 0 else 100 * value
 
+    lost = values.get("harmony/ap_lost")
     return {
         "ap": percent("coco/bbox_mAP"),
         "ap50": percent("coco/bbox_mAP_50"),
         "ap75": percent("coco/bbox_mAP_75"),
+        "mask_ap_first": percent("coco/segm_mAP", first),
+        "mask_ap": percent("coco/segm_mAP"),
+        "mask_ap75": percent("coco/segm_mAP_75"),
+        **{f"ap_{group}": percent(f"coco/bbox_mAP_{group}") for group in GROUPS},
         "harmony": values.get("harmony/mean_score"),
+        "correlation": values.get("harmony/pearson"),
+        "calibration_error": values.get("harmony/calibration_error"),
+        # Negative where the ranking by score is the better one.
+        "ap_lost": None if lost is None else 100 * lost,
     }
 
 

@@ -14,11 +14,24 @@ METRICS = {
     "ap": ("AP", ".1f"),
     "ap50": ("AP50", ".1f"),
     "ap75": ("AP75", ".1f"),
+    "mask_ap_first": ("mask AP, first", ".1f"),
+    "mask_ap": ("mask AP", ".1f"),
+    "mask_ap75": ("mask AP75", ".1f"),
+    "ap_rare": ("AP rare", ".1f"),
+    "ap_common": ("AP common", ".1f"),
+    "ap_frequent": ("AP frequent", ".1f"),
     "harmony": ("harmony score", ".3f"),
+    "correlation": ("correlation", ".3f"),
+    "calibration_error": ("calibration error", ".3f"),
+    "ap_lost": ("AP lost", ".1f"),
     "params": ("params (M)", ".2f"),
     "milliseconds": ("ms / image", ".1f"),
 }
-"""Name of each metric of a run → its title in a table and its number format."""
+"""Name of each metric of a run → its title in a table and its number format.
+
+A table shows those that at least one run has. "First" is the first of several validations during
+the training; all others are of its end.
+"""
 
 GAIN = "gain"
 
@@ -92,9 +105,9 @@ def summarize(
 
 def format_table(summary: Mapping[str, Mapping[str, Spread]]) -> str:
     """Format a summary as a Markdown table whose columns line up in plain text too."""
-    columns = {key: (title, number_format) for key, (title, number_format) in METRICS.items()}
-    if any(GAIN in spreads for spreads in summary.values()):
-        columns = {"ap": columns.pop("ap"), GAIN: ("gain", "+.1f"), **columns}
+    known = {"ap": METRICS["ap"], GAIN: ("gain", "+.1f"), **METRICS}
+    measured = {key for spreads in summary.values() for key in spreads}
+    columns = {key: column for key, column in known.items() if key in measured}
     rows = [["config", "seeds", *(title for title, _ in columns.values())]]
     for name, spreads in summary.items():
         cells = [
