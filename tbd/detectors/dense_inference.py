@@ -3,12 +3,7 @@
 from mmdet.models.detectors.base import BaseDetector
 from torch import Tensor
 
-from tbd.predictions import (
-    DensePredictions,
-    UnsupportedHeadError,
-    build_adapter,
-    find_dense_head,
-)
+from tbd.predictions import DensePredictions, build_adapter, find_dense_head
 
 
 def predict_densely(
@@ -28,9 +23,7 @@ def predict_densely(
     Raises:
         UnsupportedHeadError: if there is no dense head, or none that can be read.
     """
-    found = find_dense_head(detector)
-    if found is None:
-        raise UnsupportedHeadError(f"{type(detector).__name__} has no dense head.")
-    adapter = build_adapter(found[1])
+    _, head = find_dense_head(detector)
+    adapter = build_adapter(head)
     features = tuple(detector.extract_feat(batch_inputs))
-    return features, adapter(found[1](features))
+    return features, adapter(head(features))

@@ -74,11 +74,8 @@ def count_classes(detector: BaseDetector) -> int | None:
 def _inspect_head(
     detector: BaseDetector, features: tuple[torch.Tensor, ...]
 ) -> tuple[HeadSpec | None, str]:
-    found = find_dense_head(detector)
-    if found is None:
-        return None, f"{type(detector).__name__} has no dense head"
-    name, head = found
     try:
+        name, head = find_dense_head(detector)
         adapter = build_adapter(head)
         adapter(head(features))
     except UnsupportedHeadError as error:

@@ -85,20 +85,30 @@ def build_adapter(head: BaseDenseHead) -> PredictionAdapter:
     supported = ", ".join(sorted(base.__name__ for base in _ADAPTERS))
     raise UnsupportedHeadError(
         f"No prediction adapter reads {type(head).__name__} (bases: {bases}). Supported heads and "
-        f"their subclasses: {supported}. Register one with tbd.predictions.register_adapter, or "
-        "distill with terms that compare features only."
+        f"their subclasses: {supported}. Register an adapter of your own, ten lines by the recipe "
+        "in docs/new_head.md, or distill with terms that compare features only."
     )
 
 
-def find_dense_head(detector: nn.Module) -> tuple[str, BaseDenseHead] | None:
+def find_dense_head(detector: nn.Module) -> tuple[str, BaseDenseHead]:
     """Find the head that predicts densely: a one-stage detector's head, or the RPN.
 
     Returns:
-        Its attribute name in the detector and the head itself, or None for
-        detectors without one (DETR and its kin).
+        Its attribute name in the detector and the head itself.
+
+    Raises:
+        UnsupportedHeadError: if the detector has none, as DETR and its kin,
+            which predict from queries.
     """
+    others = []
     for name in ("rpn_head", "bbox_head"):
         head = getattr(detector, name, None)
         if isinstance(head, BaseDenseHead):
             return name, head
-    return None
+        if head is not None:
+            others.append(f"{name} is a {type(head).__name__}")
+    raise UnsupportedHeadError(
+        f"{type(detector).__name__} has no dense head, one that predicts at every location of the "
+        f"feature maps ({' and '.join(others) or 'it has neither an rpn_head nor a bbox_head'}). "
+        "Such detectors, DETR among them, are distilled by terms that compare features only."
+    )

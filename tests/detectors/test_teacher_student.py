@@ -420,12 +420,6 @@ def test_mistakes_are_named_when_the_model_is_built(options, error, message):
         build(**options)
 
 
-def test_term_on_predictions_needs_a_dense_head_on_both_sides(monkeypatch):
-    monkeypatch.setattr("tbd.detectors.inspection.find_dense_head", lambda detector: None)
-    with pytest.raises(ValueError, match=r"distill\.hd .*RetinaNet has no dense head"):
-        build()
-
-
 def test_image_size_that_a_detector_refuses_is_named():
     with pytest.raises(ValueError, match=r"student RetinaNet failed .* set probe_size"):
         build(probe_size=0)

@@ -115,7 +115,15 @@ def test_detectors_without_a_dense_head_are_distilled(student, teacher):
     assert all(p.grad is None for p in model.teacher.parameters())
 
 
-def test_harmony_distillation_says_that_there_is_no_dense_head():
+@pytest.mark.parametrize(
+    ("role", "student", "teacher"),
+    [("student", detr(), tiny.retinanet(8, 16)), ("teacher", tiny.retinanet(), detr(8, 16))],
+)
+def test_harmony_distillation_says_that_there_is_no_dense_head(role, student, teacher):
     terms = dict(hd=dict(type="tbd.HarmonyDistillation"))
-    with pytest.raises(ValueError, match=r"distill\.hd .*needs dense predictions.*the student"):
-        build(detr(), tiny.retinanet(8, 16), terms)
+    message = (
+        rf"distill\.hd .*needs dense predictions, which the {role} does not give: DeformableDETR "
+        r"has no dense head.*bbox_head is a DeformableDETRHead.*terms that compare features"
+    )
+    with pytest.raises(ValueError, match=message):
+        build(student, teacher, terms)

@@ -131,4 +131,5 @@ def test_heads_whose_anchors_depend_on_the_image_are_refused(config, options):
 def test_detector_without_dense_head():
     detector = torch.nn.Module()
     detector.bbox_head = torch.nn.Linear(1, 1)
-    assert find_dense_head(detector) is None
+    with pytest.raises(UnsupportedHeadError, match=r"no dense head.*bbox_head is a Linear"):
+        find_dense_head(detector)
