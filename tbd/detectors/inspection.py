@@ -34,7 +34,7 @@ def inspect_detector(detector: BaseDetector, role: str, probe_size: int) -> Dete
     )
     try:
         features = detector.extract_feat(image)
-        head, head_error = _inspect_head(detector, features)
+        head, head_error = _inspect_head(detector, features, probe_size)
     except Exception as error:
         raise ValueError(
             f"The {role} {type(detector).__name__} failed on an empty image of "
@@ -72,7 +72,7 @@ def count_classes(detector: BaseDetector) -> int | None:
 
 
 def _inspect_head(
-    detector: BaseDetector, features: tuple[torch.Tensor, ...]
+    detector: BaseDetector, features: tuple[torch.Tensor, ...], probe_size: int
 ) -> tuple[HeadSpec | None, str]:
     try:
         name, head = find_dense_head(detector)
@@ -85,6 +85,13 @@ def _inspect_head(
             f"{type(head).__name__} predicts on {len(adapter.anchors_per_location)} levels, but "
             f"the features have {len(features)}."
         )
+    if adapter.strides and not _fit(adapter.strides, features, probe_size):
+        sizes = [f"{level.shape[2]}×{level.shape[3]}" for level in features]
+        return None, (
+            f"{type(head).__name__} is read as predicting at strides {list(adapter.strides)} "
+            f"(horizontal, vertical), to which features of {', '.join(sizes)} cells of an image "
+            f"of {probe_size}×{probe_size} pixels do not fit."
+        )
     return HeadSpec(
         name=name,
         type=type(head).__name__,
@@ -92,3 +99,14 @@ def _inspect_head(
         anchors_per_location=adapter.anchors_per_location,
         prior_layout=adapter.prior_layout,
     ), ""
+
+
+def _fit(
+    strides: tuple[tuple[float, float], ...], features: tuple[torch.Tensor, ...], probe_size: int
+) -> bool:
+    # However many halvings round up or down, a grid misses the image's border by less than a cell.
+    return all(
+        abs(stride * cells - probe_size) < stride
+        for (horizontal, vertical), level in zip(strides, features, strict=True)
+        for stride, cells in ((vertical, level.shape[2]), (horizontal, level.shape[3]))
+    )

@@ -47,6 +47,14 @@ class PredictionAdapter(ABC):
         same index means the same location and the same prior box or point.
         """
 
+    @property
+    def strides(self) -> tuple[tuple[float, float], ...] | None:
+        """Pixels per cell, (horizontal, vertical), that the boxes of each level rest on.
+
+        Where given, they are held against the features when a model is built.
+        """
+        return None
+
     @abstractmethod
     def __call__(self, outputs: Any) -> DensePredictions:
         """Wrap one output of ``head.forward``.

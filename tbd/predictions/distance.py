@@ -35,7 +35,7 @@ class DistanceAdapter(PointAdapter):
         """Undo that the head, in its present mode, gives distances in strides."""
         return [
             at_least_float32(level) * stride
-            for level, (stride, _) in zip(distances, self._generator.strides, strict=True)
+            for level, (stride, _) in zip(distances, self.strides, strict=True)
         ]
 
 

@@ -31,4 +31,4 @@ class PointAdapter(PriorAdapter):
     @property
     def prior_layout(self) -> Hashable:
         """Strides of the grids, (horizontal, vertical), and where in its cell a point lies."""
-        return ("points", tuple(self._generator.strides), float(self._generator.offset))
+        return ("points", self.strides, float(self._generator.offset))

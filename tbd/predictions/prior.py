@@ -51,6 +51,11 @@ class PriorAdapter(PredictionAdapter):
         """Number of priors at each location, for each level."""
         return tuple(self._generator.num_base_priors)
 
+    @property
+    def strides(self) -> tuple[tuple[float, float], ...]:
+        """Distances between the priors of neighbouring locations, (horizontal, vertical)."""
+        return tuple(self._generator.strides)
+
     def __call__(self, outputs: Any) -> DensePredictions:
         """Wrap the head's lists; boxes are decoded when they are first asked for.
 
@@ -100,7 +105,7 @@ class PriorAdapter(PredictionAdapter):
         )
         boxes = []
         for level_priors, per_location, level, (stride, _) in zip(
-            priors, self.anchors_per_location, regression, self._generator.strides, strict=True
+            priors, self.anchors_per_location, regression, self.strides, strict=True
         ):
             rows = prediction_rows(level, level.shape[1] // per_location)
             every_image = get_box_tensor(level_priors).repeat(len(rows), 1)

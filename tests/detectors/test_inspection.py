@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import tiny
 import torch
@@ -20,6 +22,56 @@ def test_retinanet_is_described():
 def test_two_stage_detector_is_described_by_its_rpn():
     spec = inspect_detector(build(tiny.faster_rcnn()), "teacher", 64)
     assert (spec.head.name, spec.head.type, spec.head.num_classes) == ("rpn_head", "RPNHead", 1)
+
+
+def centernet(deconvolutions):
+    """At stride 32 / 2**deconvolutions; the head takes it for 4."""
+    return dict(
+        type="CenterNet",
+        data_preprocessor=tiny.preprocessor(),
+        backbone=tiny.backbone(),
+        neck=dict(
+            type="CTResNetNeck",
+            in_channels=32,
+            num_deconv_filters=(8,) * deconvolutions,
+            num_deconv_kernels=(4,) * deconvolutions,
+            use_dcn=False,
+        ),
+        bbox_head=dict(type="CenterNetHead", num_classes=3, in_channels=8, feat_channels=8),
+    )
+
+
+def test_head_without_strides_of_its_own_is_described():
+    spec = inspect_detector(build(centernet(deconvolutions=3)), "student", 64)
+    assert (spec.strides, spec.head.anchors_per_location) == (((4, 4),), (1,))
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (centernet(deconvolutions=2), r"CenterNetHead .* strides \[\(4, 4\)\] .*features of 8×8 "),
+        (
+            tiny.retinanet(
+                anchor_generator=dict(
+                    type="AnchorGenerator", scales=[4], ratios=[1.0], strides=[8, 16, 64]
+                )
+            ),
+            r"RetinaHead .* 8×8, 4×4, 2×2 cells",
+        ),
+    ],
+)
+def test_head_whose_strides_are_not_those_of_the_features_is_not_read(config, message):
+    spec = inspect_detector(build(config), "student", 64)
+    assert spec.head is None
+    assert re.search(message, spec.head_error)
+
+
+@pytest.mark.parametrize("size", [64, 72, 100, 130])
+def test_rounded_feature_sizes_fit_the_strides(size):
+    config = tiny.retinanet()
+    config["neck"]["num_outs"] = 5
+    config["bbox_head"]["anchor_generator"]["strides"] = [8, 16, 32, 64, 128]
+    assert inspect_detector(build(config), "student", size).head is not None
 
 
 def test_inspection_changes_nothing():
