@@ -8,9 +8,11 @@ from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
 MODELS = Registry("model", parent=MMENGINE_MODELS, scope="tbd", locations=["tbd"])
 DATASETS = Registry("dataset", parent=MMENGINE_DATASETS, scope="tbd", locations=["tbd"])
 HOOKS = Registry("hook", parent=MMENGINE_HOOKS, scope="tbd", locations=["tbd"])
 METRICS = Registry("metric", parent=MMENGINE_METRICS, scope="tbd", locations=["tbd"])
+TRANSFORMS = Registry("transform", parent=MMENGINE_TRANSFORMS, scope="tbd", locations=["tbd"])

@@ -61,8 +61,8 @@ def combo_loss(
         ce_ratio · mean(−alpha·t·log p − (1−alpha)·(1−t)·log(1−p)) − (1−ce_ratio) · Dice
 
     Source: Taghanaki et al., "Combo loss: handling input and output imbalance in multi-organ
-    segmentation", Computerized Medical Imaging and Graphics 75, 2019, arXiv 1805.02798, equation
-    3, whose α and β are ``ce_ratio`` and ``alpha`` here.
+    segmentation", Computerized Medical Imaging and Graphics 75, 2019, arXiv 1805.02798. Its α and
+    β are ``ce_ratio`` and ``alpha`` here.
 
     Args:
         logits: Logits of the foreground, any shape.

@@ -37,7 +37,7 @@ def tversky_loss(
     """Tversky loss 1 − (TP + smooth) / (TP + alpha·FP + beta·FN + smooth).
 
     Source: Salehi et al., "Tversky loss function for image segmentation using 3D fully
-    convolutional deep networks", MLMI 2017, equations 3 and 4.
+    convolutional deep networks", MLMI 2017, arXiv 1706.05721, whose best values are the defaults.
 
     Args:
         logits: Logits of the foreground, any shape.
@@ -73,8 +73,9 @@ def focal_tversky_loss(
     """Tversky loss to the power of gamma.
 
     Source: Abraham and Khan, "A novel focal Tversky loss function with improved attention U-Net
-    for lesion segmentation", ISBI 2019, equation 4. The paper writes the exponent as 1/γ with
-    γ = 4/3, the authors' code as gamma = 0.75; here ``gamma`` is the exponent itself.
+    for lesion segmentation", ISBI 2019, arXiv 1810.07842. The paper writes the exponent as 1/γ
+    with γ = 4/3, the authors' code as gamma = 0.75; here ``gamma`` is the exponent itself. Its α
+    weighs false negatives, its β false positives.
 
     Args:
         logits: Logits of the foreground, any shape.
@@ -100,8 +101,8 @@ def focal_tversky_loss(
 def dice_loss(logits: Tensor, target: Tensor, *, smooth: float = 1.0, **pixels: Any) -> Tensor:
     """Dice loss 1 − (2·TP + smooth) / (Σp + Σt + smooth).
 
-    Introduced for networks by Milletari et al., "V-Net", 3DV 2016, who square p and t in the
-    denominator; the form without squares is Sørensen's and Dice's own, made soft.
+    Introduced for networks by Milletari et al., "V-Net", 3DV 2016, arXiv 1606.04797, who square p
+    and t in the denominator; the form without squares is Sørensen's and Dice's own, made soft.
 
     Args:
         logits: Logits of the foreground, any shape.
@@ -124,7 +125,7 @@ def jaccard_loss(logits: Tensor, target: Tensor, *, smooth: float = 1.0, **pixel
     """Jaccard (IoU) loss 1 − (TP + smooth) / (TP + FP + FN + smooth).
 
     Source: Rahman and Wang, "Optimizing intersection-over-union in deep neural networks for image
-    segmentation", ISVC 2016, equations 3 to 5.
+    segmentation", ISVC 2016.
 
     Args:
         logits: Logits of the foreground, any shape.
