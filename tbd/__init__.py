@@ -6,11 +6,12 @@ config with ``custom_imports = dict(imports=["tbd"])`` can name, say,
 compatibility layer of :mod:`tbd.compat`.
 """
 
-from tbd.compat import check_distribution, install
+from tbd.compat import check_distribution, install, mend_ssd_prediction
 
 # Both before anything imports mmdet, which imports mmcv's operators.
 check_distribution()
 install()
+mend_ssd_prediction()
 
 from tbd import datasets, engine, evaluation, heads, losses, visualization
 from tbd.detectors import TeacherStudentDetector

@@ -1,8 +1,9 @@
 """The ground that MMDetection stands on, made firm.
 
-The only code of the project that reaches into the internals of mmcv and MMEngine. It checks
-that one distribution of MMDetection is installed, gives mmcv operators where it was installed
-without them, and reads checkpoints without ever running what they carry.
+The only code of the project that reaches into the internals of mmcv, MMEngine and MMDetection.
+It checks that one distribution of MMDetection is installed, gives mmcv operators where it was
+installed without them, reads checkpoints without ever running what they carry, and lets SSD
+predict.
 """
 
 from tbd.compat.checkpoint import (
@@ -12,8 +13,15 @@ from tbd.compat.checkpoint import (
 )
 from tbd.compat.distribution import check_distribution
 from tbd.compat.extension import provide_extension
+from tbd.compat.ssd import mend_ssd_prediction
 
-__all__ = ["UnsafeCheckpointError", "check_distribution", "install", "load_checkpoint"]
+__all__ = [
+    "UnsafeCheckpointError",
+    "check_distribution",
+    "install",
+    "load_checkpoint",
+    "mend_ssd_prediction",
+]
 
 
 def install() -> None:
