@@ -7,6 +7,7 @@ from tbd.engine.export import export_student
 from tbd.engine.hooks import (
     ClassCountsHook,
     ClassListCheckHook,
+    DensePredictionsHook,
     EpochSeedHook,
     LossPhaseHook,
     StopDistillationHook,
@@ -20,6 +21,7 @@ __all__ = [
     "LAUNCHERS",
     "ClassCountsHook",
     "ClassListCheckHook",
+    "DensePredictionsHook",
     "EpochSeedHook",
     "LossPhaseHook",
     "StopDistillationHook",

@@ -10,12 +10,12 @@ from mmdet.structures.bbox import get_box_tensor
 from mmengine.evaluator import BaseMetric
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
-from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO
 
 from tbd.evaluation.agreement import measure_agreement
 from tbd.evaluation.average_precision import Matches, average_precision, match_detections
 from tbd.evaluation.dense_summary import DenseSummary, measure_summaries
+from tbd.evaluation.overlaps import box_overlaps, with_extent
 from tbd.registry import METRICS
 
 DENSE_KEY = "dense_harmony"
@@ -165,12 +165,12 @@ class HarmonyMetric(BaseMetric):
 
     def _record(self, sample: Mapping[str, Any]) -> ImageRecord:
         predictions = sample["pred_instances"]
-        corners = get_box_tensor(predictions["bboxes"]).detach().cpu().numpy().astype(float)
+        corners = get_box_tensor(predictions["bboxes"]).detach().cpu().numpy()
         scores = predictions["scores"].detach().cpu().numpy().astype(np.float32)
         labels = predictions["labels"].detach().cpu().numpy()
         self._check_labels(labels)
         truth = self._ground_truth(sample)
-        overlaps = _overlaps(_with_extent(corners), truth)
+        overlaps = box_overlaps(with_extent(corners), truth.boxes, truth.crowd)
         proper = np.where(truth.crowd, 0.0, overlaps)
         own_class = np.where(labels[:, None] == truth.labels, proper, 0.0)
         own_ious = own_class.max(axis=1, initial=0).astype(np.float32)
@@ -199,11 +199,11 @@ class HarmonyMetric(BaseMetric):
             )
         parts = [sample["gt_instances"], sample.get("ignored_instances") or {}]
         parts = [part for part in parts if "bboxes" in part]
-        boxes = [get_box_tensor(part["bboxes"]).cpu().numpy().astype(float) for part in parts]
+        boxes = [get_box_tensor(part["bboxes"]).cpu().numpy() for part in parts]
         labels = [part["labels"].cpu().numpy() for part in parts]
         crowd = [np.full(len(found), number > 0) for number, found in enumerate(labels)]
         return GroundTruth(
-            _with_extent(np.concatenate(boxes)), np.concatenate(labels), np.concatenate(crowd)
+            with_extent(np.concatenate(boxes)), np.concatenate(labels), np.concatenate(crowd)
         )
 
     def _annotated(self, coco: COCO, image_id: int) -> GroundTruth:
@@ -275,19 +275,6 @@ class HarmonyMetric(BaseMetric):
             return {"dense_num_predictions": 0}
         named = {f"dense_{name}": value for name, value in measured.items()}
         return {**named, "dense_num_predictions": count}
-
-
-def _with_extent(corners: np.ndarray) -> np.ndarray:
-    """Turn ``x1, y1, x2, y2`` into ``x, y, width, height``."""
-    return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
-
-
-def _overlaps(boxes: np.ndarray, truth: GroundTruth) -> np.ndarray:
-    """COCO's overlap [D, G]: IoU, and with crowds the share of the box that lies inside."""
-    if len(boxes) == 0 or len(truth.boxes) == 0:
-        return np.zeros((len(boxes), len(truth.boxes)))
-    # Two empty boxes have 0 / 0.
-    return np.nan_to_num(mask_utils.iou(boxes, truth.boxes, truth.crowd.astype(np.uint8)))
 
 
 def _class_indices(coco: COCO, classes: Sequence[str]) -> dict[int, int]:

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tbd.evaluation.markdown import markdown_table
+
 METRICS = {
     "ap": ("AP", ".1f"),
     "ap50": ("AP50", ".1f"),
@@ -115,14 +117,7 @@ def format_table(summary: Mapping[str, Mapping[str, Spread]]) -> str:
             for key, (_, number_format) in columns.items()
         ]
         rows.append([name, str(max((s.count for s in spreads.values()), default=0)), *cells])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "| " + " | ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) + " |"
-        for row in rows
-    ]
-    rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
-    lines.insert(1, "| " + " | ".join(rule) + " |")
-    return "\n".join(lines)
+    return markdown_table(rows)
 
 
 def write_report(

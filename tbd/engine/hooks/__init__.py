@@ -2,6 +2,7 @@
 
 from tbd.engine.hooks.class_counts import ClassCountsHook
 from tbd.engine.hooks.class_list import ClassListCheckHook
+from tbd.engine.hooks.dense_predictions import DensePredictionsHook
 from tbd.engine.hooks.epoch_seed import EpochSeedHook
 from tbd.engine.hooks.loss_phase import LossPhaseHook
 from tbd.engine.hooks.stop_distillation import StopDistillationHook
@@ -10,6 +11,7 @@ from tbd.engine.hooks.student_export import StudentExportHook
 __all__ = [
     "ClassCountsHook",
     "ClassListCheckHook",
+    "DensePredictionsHook",
     "EpochSeedHook",
     "LossPhaseHook",
     "StopDistillationHook",
