@@ -65,6 +65,37 @@ def test_images_of_a_split_differ_and_a_longer_split_begins_with_them(tmp_path):
     assert short_files.items() < long_files.items()
 
 
+def test_images_are_those_of_sets_already_written():
+    digests = hashlib.sha256()
+    for index in range(3):
+        digests.update(draw_image(ShapesParameters(seed=1), index)[0].tobytes())
+    assert digests.hexdigest().startswith("734548ddd2f8f873be970ede979a1d51")
+
+
+def test_class_frequencies_fall_by_one_factor_to_the_imbalance():
+    parameters = ShapesParameters(imbalance=81)
+    frequencies = parameters.class_frequencies
+    np.testing.assert_allclose(frequencies[:-1] / frequencies[1:], 3)
+    assert frequencies.sum() == pytest.approx(1)
+    rng = np.random.default_rng(0)
+    draws = 4000
+    labels = [shapes._random_shape(rng, parameters).label for _ in range(draws)]
+    counts = np.bincount(labels, minlength=len(CLASSES))
+    deviation = np.sqrt(draws * frequencies * (1 - frequencies))
+    assert (abs(counts - draws * frequencies) < 4 * deviation).all()
+
+
+def test_a_folder_written_before_there_was_an_imbalance_stays_valid(tmp_path):
+    folder = write_shapes(tmp_path, SMALL)
+    path = folder / "annotations.json"
+    content = json.loads(path.read_text())
+    assert content["info"]["parameters"].pop("imbalance") == 1
+    path.write_text(json.dumps(content))
+    assert write_shapes(tmp_path, SMALL) == folder
+    with pytest.raises(ValueError, match=r"imbalance is 1\.0 there, but 100 is asked for"):
+        write_shapes(tmp_path, ShapesParameters(**{**SMALL.__dict__, "imbalance": 100}))
+
+
 @pytest.fixture
 def plain_canvas(monkeypatch):
     """Without clutter and noise, what differs from the background is a shape."""
@@ -159,6 +190,8 @@ def test_no_shapes_is_an_image_without_annotations(tmp_path):
         ({"shape_size": (0.4, 0.1)}, "0 < smallest <= largest"),
         ({"shape_size": (0.1, 1.5)}, "0 < smallest <= largest"),
         ({"seed": -1}, "seed must be at least 0"),
+        ({"imbalance": 0.5}, "imbalance must be a finite number of at least 1"),
+        ({"imbalance": float("inf")}, "imbalance must be a finite number"),
     ],
 )
 def test_parameters_out_of_range(arguments, message):

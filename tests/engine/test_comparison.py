@@ -208,3 +208,10 @@ def test_command_line_trains_and_resumes(configs, tmp_path):
     assert (tmp_path / "out" / "distilled" / "seed_7" / "epoch_2.pth").is_file()
     assert (tmp_path / "out" / "distilled" / "seed_7" / "student.pth").is_file()
     assert (tmp_path / "out" / "comparison.png").is_file()
+
+
+def test_groups_of_a_long_tail_are_reported_where_they_are_measured():
+    found = comparison._standard_names({"coco/bbox_mAP_rare": 0.25, "coco/bbox_mAP_common": -1})
+    assert found["ap_rare"] == 25
+    assert found["ap_common"] is None
+    assert found["ap_frequent"] is None

@@ -63,6 +63,17 @@ def test_no_gain_column_without_baseline():
     assert "gain" not in format_table(summarize(RESULTS))
 
 
+def test_a_metric_that_no_run_has_takes_no_column():
+    assert "AP rare" not in format_table(summarize(RESULTS))
+    assert "ms / image" not in format_table(summarize(RESULTS))
+    rare = [*RESULTS, result("balanced", 0, 20.0, ap_rare=12.5)]
+    lines = format_table(summarize(rare)).splitlines()
+    column = [cell.strip() for cell in lines[0].split("|")].index("AP rare")
+    cells = {line.split("|")[1].strip(): line.split("|")[column].strip() for line in lines[2:]}
+    assert cells["balanced"] == "12.5"
+    assert cells["plain"] == "–"
+
+
 def test_files(tmp_path):
     table = write_report(tmp_path, RESULTS, "plain", {"device": "abacus"})
     content = json.loads((tmp_path / "comparison.json").read_text())
