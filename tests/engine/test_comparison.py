@@ -211,7 +211,7 @@ def test_command_line_trains_and_resumes(configs, tmp_path):
 
 
 def test_groups_of_a_long_tail_are_reported_where_they_are_measured():
-    found = comparison._standard_names({"coco/bbox_mAP_rare": 0.25, "coco/bbox_mAP_common": -1})
+    found = comparison._standard_names({"coco/bbox_mAP_rare": 0.25, "coco/bbox_mAP_common": -1}, {})
     assert found["ap_rare"] == 25
     assert found["ap_common"] is None
     assert found["ap_frequent"] is None
