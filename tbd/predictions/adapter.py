@@ -93,8 +93,8 @@ def build_adapter(head: BaseDenseHead) -> PredictionAdapter:
     supported = ", ".join(sorted(base.__name__ for base in _ADAPTERS))
     raise UnsupportedHeadError(
         f"No prediction adapter reads {type(head).__name__} (bases: {bases}). Supported heads and "
-        f"their subclasses: {supported}. Register an adapter of your own, ten lines by the recipe "
-        "in docs/new_head.md, or distill with terms that compare features only."
+        f"their subclasses: {supported}. Register an adapter of your own by the recipe in "
+        "docs/new_head.md, or distill with terms that compare features only."
     )
 
 

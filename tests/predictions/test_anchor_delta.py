@@ -108,7 +108,9 @@ def test_output_of_another_form_is_refused():
 
 
 def test_head_without_adapter_is_told_its_bases_and_what_is_supported():
-    with pytest.raises(UnsupportedHeadError, match=r"Linear \(bases: Linear, Module\).*RetinaHead"):
+    with pytest.raises(
+        UnsupportedHeadError, match=r"Linear \(bases: Linear, Module\).*RetinaHead.*new_head\.md"
+    ):
         build_adapter(torch.nn.Linear(1, 1))
 
 
