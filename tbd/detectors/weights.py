@@ -93,7 +93,7 @@ def load_teacher(teacher: BaseDetector, source: str) -> TeacherWeights:
             + "\nSet 'teacher' to the config that this checkpoint was trained with, or "
             "'teacher_ckpt' to a checkpoint of that config."
         )
-    return TeacherWeights(source, len(state_dict), _classes_of(checkpoint))
+    return TeacherWeights(source, len(state_dict), checkpoint_classes(checkpoint))
 
 
 def inherit_from_teacher(student: BaseDetector, teacher: BaseDetector) -> str:
@@ -158,7 +158,8 @@ def _is_pretrained(init_cfg: Any) -> bool:
     return isinstance(init_cfg, Mapping) and init_cfg.get("type") == "Pretrained"
 
 
-def _classes_of(checkpoint: Mapping[str, Any]) -> tuple[str, ...] | None:
+def checkpoint_classes(checkpoint: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Class names that a checkpoint was trained for, if it says."""
     meta = checkpoint.get("meta") or {}
     classes = (meta.get("dataset_meta") or {}).get("classes") or meta.get("CLASSES")
     if classes is None:

@@ -7,11 +7,11 @@ from mmengine.runner import Runner
 
 from tbd.detectors import TeacherStudentDetector
 from tbd.detectors.inspection import count_classes
+from tbd.engine.class_names import describe_difference, list_names
 from tbd.engine.wrappers import unwrap
 from tbd.registry import HOOKS
 
 _DATA = "data set (train_dataloader.dataset.metainfo)"
-_SHOWN = 5
 
 
 @HOOKS.register_module()
@@ -40,34 +40,18 @@ class ClassListCheckHook(Hook):
         if count not in (None, len(classes)):
             raise ValueError(
                 f"The student (model.student) tells apart {count} classes, the {_DATA} has "
-                f"{len(classes)}: {_listed(classes)}. Set num_classes={len(classes)} for the "
+                f"{len(classes)}: {list_names(classes)}. Set num_classes={len(classes)} for the "
                 "bbox_head in model.student_options, or metainfo.classes of the data set."
             )
 
 
 def _check_names(teacher: Sequence[str], data: Sequence[str]) -> None:
-    if tuple(teacher) == tuple(data):
+    difference = describe_difference(teacher, data, "the teacher", "the data set")
+    if difference is None:
         return
-    if sorted(teacher) == sorted(data):
-        index = next(i for i in range(len(data)) if teacher[i] != data[i])
-        difference = (
-            f"the same {len(data)} classes in another order, first at index {index}: "
-            f"{teacher[index]!r} in the teacher, {data[index]!r} in the data set"
-        )
-    else:
-        difference = (
-            f"{len(teacher)} classes in the teacher, {len(data)} in the data set; "
-            f"only the teacher has {_listed([name for name in teacher if name not in data])}, "
-            f"only the data set has {_listed([name for name in data if name not in teacher])}"
-        )
     raise ValueError(
         f"The class lists of teacher (model.teacher_ckpt) and {_DATA} differ: {difference}. Set "
         "metainfo.classes of the data sets to the teacher's classes in their order, or take a "
         "teacher that was trained on the data set's; where no term compares classes, "
         "model.allow_class_mismatch=True."
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return (", ".join(repr(name) for name in names[:_SHOWN]) or "none") + more
