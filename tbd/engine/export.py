@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.registry import MODELS
 from torch import nn
 
 from tbd.compat import load_checkpoint
-from tbd.detectors import resolve_model_config, student_state_dict
+from tbd.detectors import build_detector, resolve_model_config, student_state_dict
 from tbd.engine.config import load_config
+from tbd.engine.plain_model import plain_model
 
 _SHOWN = 5
 
@@ -44,7 +44,7 @@ def export_student(
     cfg = load_config(config, options)
     model_config = resolve_model_config(cfg.model)
     loaded = load_checkpoint(checkpoint)
-    load_strictly(MODELS.build(model_config), loaded, checkpoint)
+    load_strictly(build_detector(model_config), loaded, checkpoint)
     return write_student(loaded, plain_config(cfg, model_config), out_dir, filename)
 
 
@@ -89,8 +89,9 @@ def plain_config(cfg: Config, model_config: ConfigDict) -> Config:
     """Make the full config of the plain student, for MMDetection's own tools.
 
     Hooks, metrics and imports of ``tbd`` go, and so does what belongs to one run
-    (``work_dir``, ``load_from``, ``resume``, ``launcher``). A data set or another part of
-    ``tbd`` that the config cannot run without stays, and with it the import of ``tbd``.
+    (``work_dir``, ``load_from``, ``resume``, ``launcher``). Losses of ``tbd``, which inference
+    does not need, become MMDetection's, see :func:`tbd.engine.plain_model.plain_model`. A data set
+    or another part of ``tbd`` that the config cannot run without stays, and with it the import.
 
     Args:
         cfg: Config of the distillation; it is not changed.
@@ -100,7 +101,7 @@ def plain_config(cfg: Config, model_config: ConfigDict) -> Config:
         A new config.
     """
     plain = Config(cfg.to_dict(), filename=cfg.filename)
-    plain.model = model_config
+    plain.model = plain_model(model_config)
     hooks = plain.get("default_hooks") or {}
     for name in [name for name, hook in hooks.items() if _is_of_tbd(hook)]:
         hooks.pop(name)

@@ -24,6 +24,8 @@ class InfluenceBalancedBBoxHead(Shared2FCBBoxHead):
             or a ``tbd.TwoPhaseLoss`` that comes to one.
     """
 
+    plain_type = "Shared2FCBBoxHead"
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._classified: tuple[Tensor, Tensor] | None = None
