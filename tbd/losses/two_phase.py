@@ -14,34 +14,31 @@ class TwoPhaseLoss(nn.Module):
 
     So the influence-balanced loss is trained: cross entropy first, until the classifier can tell
     which samples are influential (Park et al., ICCV 2021). When to change is the business of
-    :class:`tbd.engine.LossPhaseHook`.
+    :class:`tbd.engine.LossPhaseHook`. Both phases read the logits by softmax.
 
     Args:
         first: Config of the loss of the first phase, of MMDetection or ``tbd``.
         second: Config of the loss of the second phase.
 
     Raises:
-        ValueError: The phases read the logits in different ways.
+        ValueError: A phase reads the logits in another way.
     """
+
+    use_sigmoid = False
 
     def __init__(self, first: dict[str, Any], second: dict[str, Any]) -> None:
         super().__init__()
         self.first: nn.Module = MMDET_MODELS.build(first)
         self.second: nn.Module = MMDET_MODELS.build(second)
         self.second_phase: bool | None = None
-        activations = [getattr(loss, "use_sigmoid", False) for loss in (self.first, self.second)]
-        if activations[0] != activations[1]:
-            raise ValueError(
-                f"loss_cls: first.use_sigmoid={activations[0]} and second.use_sigmoid="
-                f"{activations[1]}; both phases must read the same logits in the same way"
-            )
-        self.use_sigmoid = activations[0]
         for name, loss in (("first", self.first), ("second", self.second)):
-            if getattr(loss, "custom_activation", False):
-                raise ValueError(
-                    f"loss_cls.{name}: {type(loss).__name__} has logits of its own kind and cannot "
-                    "be a phase"
-                )
+            # Dense heads read use_sigmoid from the config, which has none for both phases.
+            for kind in ("use_sigmoid", "use_mask", "custom_activation"):
+                if getattr(loss, kind, False):
+                    raise ValueError(
+                        f"loss_cls.{name}: {type(loss).__name__} has {kind}=True, but both phases "
+                        "must be losses of softmax classifiers"
+                    )
 
     @property
     def current(self) -> nn.Module:

@@ -5,6 +5,9 @@ import pytest
 import torch
 from mmdet.models.losses import CrossEntropyLoss
 from mmdet.registry import MODELS
+from mmdet.utils import register_all_modules
+from mmengine.config import ConfigDict
+from tiny import batch, retinanet
 
 from tbd.losses import (
     InfluenceBalancedFocalLoss,
@@ -201,8 +204,21 @@ def test_two_phases_are_the_two_losses():
     assert loss.state_dict() == {}
 
 
-def test_phases_must_read_the_logits_alike():
-    with pytest.raises(ValueError, match=r"use_sigmoid=False.*use_sigmoid=True"):
+def test_phases_must_be_of_softmax_classifiers():
+    with pytest.raises(
+        ValueError, match=r"loss_cls\.second: CrossEntropyLoss has use_sigmoid=True"
+    ):
         MODELS.build(two_phases(type="CrossEntropyLoss", use_sigmoid=True))
-    with pytest.raises(ValueError, match="SeesawLoss"):
+    with pytest.raises(ValueError, match="SeesawLoss has custom_activation=True"):
         MODELS.build(two_phases(type="SeesawLoss", num_classes=3))
+
+
+def test_a_dense_head_takes_the_focal_loss():
+    register_all_modules()
+    config = retinanet(loss_cls=dict(type="tbd.SoftmaxFocalLoss", gamma=1.0))
+    model = MODELS.build(ConfigDict(config, _scope_="mmdet"))
+    losses = model(**batch(model), mode="loss")
+    assert model.bbox_head.cls_out_channels == 4
+    sum(losses["loss_cls"]).backward()
+    assert all(value.isfinite() and value > 0 for value in losses["loss_cls"])
+    assert model.bbox_head.retina_cls.weight.grad.abs().sum() > 0

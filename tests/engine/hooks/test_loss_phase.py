@@ -112,6 +112,7 @@ def test_a_second_phase_that_never_comes_is_refused(options):
         second_steps(LossPhaseHook(**options), 4, 3)
 
 
+@pytest.mark.slow
 def test_a_run_resumed_in_the_second_phase_ends_with_the_same_weights(tmp_path):
     write_data(tmp_path / "data")
 
