@@ -26,6 +26,10 @@ class DensePredictions:
         quality_exponent: The e of the score by which the head ranks its
             predictions, ``(sigmoid(class) · sigmoid(quality)) ** e``.
 
+    Raises:
+        ValueError: with both ``background`` and ``quality``: the product of a
+            softmax probability and a sigmoid has no logit here.
+
     Attributes:
         cls_logits: As given.
         num_classes: As given.
@@ -43,6 +47,8 @@ class DensePredictions:
         quality: list[Tensor] | None = None,
         quality_exponent: float = 1.0,
     ) -> None:
+        if background and quality is not None:
+            raise ValueError("A quality branch beside a softmax classifier is not supported.")
         self.cls_logits = cls_logits
         self.num_classes = num_classes
         self.background = background

@@ -58,3 +58,10 @@ def test_selected_levels_decode_with_the_whole():
     assert part.num_classes == 3
     _ = whole.boxes
     assert calls == [1]
+
+
+def test_quality_beside_a_softmax_classifier_is_refused():
+    with pytest.raises(ValueError, match="softmax"):
+        DensePredictions(
+            [torch.zeros(1, 4, 1, 1)], 3, list, background=True, quality=[torch.zeros(1, 1, 1, 1)]
+        )
