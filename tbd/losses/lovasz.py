@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tbd.losses.pixels import binary_pixels, class_pixels
 from tbd.losses.segmentation import BinaryLoss, SegmentationLoss
+from tbd.precision import at_least_float32
 from tbd.registry import MODELS
 
 
@@ -228,5 +229,6 @@ class LovaszSoftmaxLoss(SegmentationLoss):
     def mask_values(self, logits: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
         """Compute the loss of a foreground against a background of logit 0."""
         binary_pixels(logits, target, ignore_index=self.ignore_index, fractions=False)
+        logits = at_least_float32(logits)
         two_classes = torch.stack([torch.zeros_like(logits), logits], dim=1)
         return self.values(two_classes, target.long(), weight)

@@ -113,12 +113,12 @@ class BinaryLoss(SegmentationLoss):
     pixel is foreground to the class of its label and background to all others.
 
     Args:
-        per_class: For labels of several classes: a value of its own for each class, then reduced,
-            instead of one over all classes, in which large classes drown small ones.
+        per_class: For labels of several classes: a value of its own for each class, then reduced.
+            False: one over all classes, in which large classes drown small ones.
         **options: Of :class:`SegmentationLoss`.
     """
 
-    def __init__(self, *, per_class: bool = False, **options: Any) -> None:
+    def __init__(self, *, per_class: bool = True, **options: Any) -> None:
         super().__init__(**options)
         self.per_class = per_class
 
