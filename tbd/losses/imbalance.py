@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tbd.losses.pixels import check_logits
-from tbd.losses.ranges import check_at_least_zero, check_positive
+from tbd.losses.ranges import check_at_least_zero, check_choice, check_positive
 from tbd.precision import at_least_float32
 
 QFrom = Literal["cross_entropy", "probability"]
@@ -204,7 +204,7 @@ def influence_balanced_focal_loss(
 
 def _focal(seen: TrueClass, weighted: Tensor, gamma: float, scale: float, q_from: QFrom) -> Tensor:
     check_positive(scale=scale)
-    check_choice("q_from", q_from, get_args(QFrom))
+    check_choice(get_args(QFrom), q_from=q_from)
     one_minus_q = seen.error if q_from == "probability" else -torch.expm1(-weighted)
     return scale * focal_factor(one_minus_q, gamma) * weighted
 
@@ -222,20 +222,10 @@ def _weigh(loss: Tensor, logits: Tensor, target: Tensor, class_weight: Tensor | 
 
 
 def _reduce(loss: Tensor, reduction: Reduction) -> Tensor:
-    check_choice("reduction", reduction, get_args(Reduction))
+    check_choice(get_args(Reduction), reduction=reduction)
     if reduction == "none":
         return loss
     return loss.mean() if reduction == "mean" else loss.sum()
-
-
-def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Check that a value is one of the choices.
-
-    Raises:
-        ValueError: It is not; the message names both.
-    """
-    if value not in choices:
-        raise ValueError(f"{name}={value!r} is unknown; choose one of {', '.join(choices)}.")
 
 
 def _check_target(logits: Tensor, target: Tensor) -> None:

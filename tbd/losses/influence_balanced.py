@@ -6,11 +6,10 @@ from torch import Tensor
 
 from tbd.losses.imbalance import (
     QFrom,
-    check_choice,
     influence_balanced_focal_loss,
     influence_balanced_loss,
 )
-from tbd.losses.ranges import check_at_least_zero, check_positive
+from tbd.losses.ranges import check_at_least_zero, check_choice, check_positive
 from tbd.losses.softmax_loss import SoftmaxLoss
 from tbd.registry import MODELS
 
@@ -162,7 +161,7 @@ class InfluenceBalancedFocalLoss(InfluenceBalancedLoss):
         super().__init__(alpha, epsilon, class_weight, **common)
         check_at_least_zero(gamma=gamma)
         check_positive(scale=scale)
-        check_choice("q_from", q_from, get_args(QFrom))
+        check_choice(get_args(QFrom), q_from=q_from)
         self.gamma = gamma
         self.scale = scale
         self.q_from: QFrom = q_from

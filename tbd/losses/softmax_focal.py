@@ -4,8 +4,8 @@ from typing import Any, get_args
 
 from torch import Tensor
 
-from tbd.losses.imbalance import QFrom, check_choice, softmax_focal_loss
-from tbd.losses.ranges import check_at_least_zero, check_positive
+from tbd.losses.imbalance import QFrom, softmax_focal_loss
+from tbd.losses.ranges import check_at_least_zero, check_choice, check_positive
 from tbd.losses.softmax_loss import SoftmaxLoss
 from tbd.registry import MODELS
 
@@ -44,7 +44,7 @@ class SoftmaxFocalLoss(SoftmaxLoss):
         super().__init__(class_weight, **common)
         check_at_least_zero(gamma=gamma)
         check_positive(scale=scale)
-        check_choice("q_from", q_from, get_args(QFrom))
+        check_choice(get_args(QFrom), q_from=q_from)
         self.gamma = gamma
         self.scale = scale
         self.q_from: QFrom = q_from

@@ -9,8 +9,7 @@ from mmdet.models.losses.utils import weight_reduce_loss
 from torch import Tensor, nn
 
 from tbd.losses.class_balance import class_balanced_weights
-from tbd.losses.imbalance import check_choice
-from tbd.losses.ranges import check_at_least_zero
+from tbd.losses.ranges import check_at_least_zero, check_choice
 
 _IGNORE_INDEX = -100
 
@@ -50,7 +49,7 @@ class SoftmaxLoss(nn.Module):
         avg_non_ignore: bool = False,
     ) -> None:
         super().__init__()
-        check_choice("reduction", reduction, ("none", "mean", "sum"))
+        check_choice(("none", "mean", "sum"), reduction=reduction)
         check_at_least_zero(loss_weight=loss_weight)
         if class_weight is not None:
             if class_counts is not None:
@@ -71,7 +70,7 @@ class SoftmaxLoss(nn.Module):
         self.class_weight = None if class_weight is None else tuple(map(float, class_weight))
         self.awaits_class_counts = isinstance(class_counts, str)
         if isinstance(class_counts, str):
-            check_choice("class_counts", class_counts, ("auto",))
+            check_choice(("auto",), class_counts=class_counts)
         elif class_counts is not None:
             self.set_class_counts(class_counts)
         self.reduction = reduction
@@ -105,7 +104,7 @@ class SoftmaxLoss(nn.Module):
     ) -> Tensor:
         """Weigh, mask and average what ``per_sample(logits, target, *features)`` gives."""
         reduction = self.reduction if reduction_override is None else reduction_override
-        check_choice("reduction_override", reduction, ("none", "mean", "sum"))
+        check_choice(("none", "mean", "sum"), reduction_override=reduction)
         if weight is not None and weight.shape != target.shape:
             raise ValueError(
                 f"weight must have the shape of target {list(target.shape)}, but is "

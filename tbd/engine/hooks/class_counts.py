@@ -40,6 +40,7 @@ class ClassCountsHook(Hook):
         if not losses:
             return
         dataset = runner.train_dataloader.dataset
+        runner.logger.info(f"counting the boxes of {len(dataset)} training images")
         counts = count_instances(dataset)
         classes = dataset.metainfo["classes"]
         empty = [name for name, count in zip(classes, counts, strict=True) if count == 0]

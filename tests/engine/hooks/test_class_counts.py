@@ -1,6 +1,7 @@
 import json
 import logging
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 from mmdet.registry import DATASETS
@@ -101,15 +102,22 @@ def test_an_empty_class_is_an_error_or_a_choice(tmp_path):
     assert loss.class_weight == tuple(class_balanced_weights([2, 1, 1, 4 / 3]).tolist())
 
 
+class Nameless:
+    metainfo: ClassVar = {}
+
+    def __len__(self):
+        return 1
+
+
 def test_nothing_is_counted_for_nobody():
     # A data set without classes could not be counted.
-    run(ClassCountsHook(), SimpleNamespace(metainfo={}), SoftmaxFocalLoss(2))
+    run(ClassCountsHook(), Nameless(), SoftmaxFocalLoss(2))
 
 
 def test_a_data_set_without_classes_is_named():
-    with pytest.raises(ValueError, match="SimpleNamespace cannot be counted"):
+    with pytest.raises(ValueError, match="Nameless cannot be counted"):
         run(
             ClassCountsHook(),
-            SimpleNamespace(metainfo={}),
+            Nameless(),
             SoftmaxFocalLoss(2, class_counts="auto"),
         )
