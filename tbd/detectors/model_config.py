@@ -57,7 +57,9 @@ def build_detector(config: ConfigDict) -> BaseDetector:
     """Build a detector from its model config, in MMDetection's scope unless another is set."""
     scope = DefaultScope.get_current_instance()
     with DefaultScope.overwrite_default_scope(scope.scope_name if scope else "mmdet"):
-        return MMDET_MODELS.build(config)
+        # A copy, because some detectors (DINO) write into the config that they are built from, and
+        # what they write is refused when the config is built again.
+        return MMDET_MODELS.build(copy.deepcopy(config))
 
 
 def _read_model(path: str, key: str) -> ConfigDict:

@@ -1,5 +1,6 @@
 """From a distillation to a plain MMDetection student: config and checkpoint."""
 
+import inspect
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.runner import Runner
 from torch import nn
 
 from tbd.compat import load_checkpoint
@@ -111,7 +113,7 @@ def plain_config(cfg: Config, model_config: ConfigDict) -> Config:
         if isinstance(plain.get(key), list):
             # An evaluator must keep a metric.
             plain[key] = [m for m in plain[key] if not _is_of_tbd(m)] or plain[key]
-    for key in ("work_dir", "launcher"):
+    for key in ("work_dir", "launcher", *_unread_parts_of_tbd(plain)):
         plain.pop(key, None)
     # Set for a run without a GPU; MMDetection's own tools have no such runs.
     if "device_ids" in (plain.get("model_wrapper_cfg") or {}):
@@ -146,6 +148,12 @@ def parts_of_tbd(cfg: Config) -> list[str]:
     return found
 
 
+def _unread_parts_of_tbd(cfg: Config) -> list[str]:
+    """Top-level keys with parts of ``tbd`` that configs refer to but no Runner reads."""
+    read = inspect.signature(Runner).parameters
+    return [key for key in cfg if key not in read and parts_of_tbd(Config({key: cfg[key]}))]
+
+
 def write_student(
     checkpoint: Mapping[str, Any], cfg: Config, out_dir: str | Path, filename: str
 ) -> str:
@@ -168,14 +176,15 @@ def write_student(
     meta = checkpoint.get("meta") or {}
     kept = {key: _builtin(meta[key]) for key in ("epoch", "iter", "dataset_meta") if key in meta}
     weights = student_state_dict(checkpoint.get("state_dict", checkpoint))
+    text = cfg.pretty_text
     student = {
-        "meta": {**kept, "cfg": cfg.pretty_text},
+        "meta": {**kept, "cfg": text},
         "state_dict": {key: value.detach().cpu() for key, value in weights.items()},
     }
     weights_path = folder / f"{filename}.pth"
     config_path = folder / f"{filename}.py"
     _replace(weights_path, lambda path: torch.save(student, path))
-    _replace(config_path, lambda path: cfg.dump(path))
+    _replace(config_path, lambda path: Path(path).write_text(text, encoding="utf-8"))
     rest = parts_of_tbd(cfg)
     needs = f"; it still needs tbd for {', '.join(rest)}" if rest else ""
     return (

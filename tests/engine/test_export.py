@@ -139,6 +139,32 @@ def test_parts_of_tbd_that_must_stay_are_named(run):
     assert [metric.type for metric in plain.val_evaluator] == ["CocoMetric"]
 
 
+def test_variables_of_config_files_that_name_tbd_go(run):
+    content = config_dict(run / "data", wrapper())
+    content["distillation"] = dict(terms=dict(hd=dict(type="tbd.HarmonyDistillation")))
+    content["train_pipeline"] = [dict(type="PackDetInputs")]
+    plain = export.plain_config(Config(content), Config(dict(model=retinanet())).model)
+    assert "distillation" not in plain
+    assert "custom_imports" not in plain
+    assert plain.train_pipeline == content["train_pipeline"]
+
+
+def test_a_detector_that_writes_into_its_config_is_built_again_after_export(run, tmp_path):
+    class Writing(MODELS.get("RetinaNet")):
+        def __init__(self, bbox_head, **options):
+            if "written" in bbox_head:
+                raise ValueError("bbox_head was written to before")
+            head = dict(bbox_head)
+            bbox_head["written"] = True
+            super().__init__(bbox_head=head, **options)
+
+    MODELS.register_module(name="Writing", module=Writing, force=True)
+    student = retinanet() | dict(type="Writing")
+    config = write_config(tmp_path / "run.py", config_dict(run / "data", wrapper(student=student)))
+    export_student(config, str(run / "work/epoch_2.pth"), str(tmp_path / "new"))
+    MODELS.build(Config.fromfile(str(tmp_path / "new/student.py")).model)
+
+
 def test_imports_of_others_stay(run):
     content = config_dict(run / "data", wrapper())
     content["custom_imports"] = dict(imports=["tbd", "mine"])
