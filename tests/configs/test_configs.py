@@ -1,62 +1,114 @@
+"""Every shipped config; tests/engine/test_pair_matrix.py trains the distillations among them."""
+
+from functools import cache
 from pathlib import Path
 
+import mmdet
 import pytest
-from mmdet.registry import HOOKS, METRICS
-from mmengine.hub import get_config
+import yaml
+from mmdet.registry import HOOKS, METRICS, TRANSFORMS
 
 from tbd.detectors.weights import without_pretrained
 from tbd.engine import load_config
 from tbd.registry import MODELS
 
 ROOT = Path(__file__).parents[2] / "configs"
+MIM = Path(mmdet.__file__).parent / ".mim"
 CONFIGS = sorted(
     str(path.relative_to(ROOT)) for path in ROOT.rglob("*.py") if "_base_" not in path.parts
 )
 COCO = [name for name in CONFIGS if "/" not in name]
+SMALL = [name for name in CONFIGS if "/" in name]
 
 
-def metrics(evaluator):
-    return evaluator if isinstance(evaluator, list) else [evaluator]
+@cache
+def shipped(name):
+    """The loaded config, which tests must not change."""
+    return load_config(str(ROOT / name))
+
+
+@cache
+def model_zoo():
+    """Checkpoints of each config in the installed distribution's metadata, by its path."""
+    index = yaml.safe_load((MIM / "model-index.yml").read_text())
+    checkpoints = {}
+    for metafile in index["Import"]:
+        for model in yaml.safe_load((MIM / metafile).read_text())["Models"]:
+            if {"Config", "Weights"} <= model.keys():
+                urls = model["Weights"]
+                listed = checkpoints.setdefault(model["Config"].removeprefix("configs/"), [])
+                listed.extend([urls] if isinstance(urls, str) else urls)
+    return checkpoints
+
+
+def is_distillation(name):
+    return shipped(name).model.type == "tbd.TeacherStudentDetector"
+
+
+def transforms(dataset):
+    """Transforms of a data set and of those inside it."""
+    yield from dataset.get("pipeline", ())
+    for inner in (dataset.get("dataset"), *(dataset.get("datasets") or ())):
+        if inner:
+            yield from transforms(inner)
 
 
 def test_there_are_configs():
     assert "tbd_retinanet_r101_r50.py" in COCO
-    assert {Path(name).parent.name for name in CONFIGS} >= {"shapes", "bccd", "coco_mini"}
+    assert {Path(name).parent.name for name in SMALL} >= {"shapes", "bccd", "coco_mini"}
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_config_builds(name):
-    cfg = load_config(str(ROOT / name))
-    model = without_pretrained(cfg.model)
-    if model.type == "tbd.TeacherStudentDetector":
-        assert model.teacher_ckpt
-        # No weights can be downloaded here: neither the teacher's nor a pretrained backbone.
-        model.update(teacher_ckpt=None, allow_random_teacher=True)
-        model.student_options = dict(backbone=dict(init_cfg=None))
-    built = MODELS.build(model)
-    assert sum(parameter.numel() for parameter in built.parameters()) > 0
-    for hook in cfg.default_hooks.values():
+def test_parts_of_the_run_exist(name):
+    cfg = shipped(name)
+    for hook in (*cfg.default_hooks.values(), *(cfg.get("custom_hooks") or ())):
         assert HOOKS.get(hook.type) is not None
-    for metric in metrics(cfg.val_evaluator):
+    evaluators = cfg.val_evaluator if isinstance(cfg.val_evaluator, list) else [cfg.val_evaluator]
+    for metric in evaluators:
         assert METRICS.get(metric.type) is not None
+    for transform in transforms(cfg.train_dataloader.dataset):
+        TRANSFORMS.build(dict(transform))
+
+
+@pytest.mark.parametrize("name", [name for name in SMALL if not is_distillation(name)])
+def test_plain_models_build(name):
+    built = MODELS.build(without_pretrained(shipped(name).model))
+    assert sum(parameter.numel() for parameter in built.parameters()) > 0
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_config_says_what_it_trains_and_needs(name):
-    source = (ROOT / name).read_text()
-    assert source.startswith('"""')
-    assert "Needs" in source or "needs" in source.split('"""')[1]
+    documentation = (ROOT / name).read_text().split('"""')[1]
+    assert "needs" in documentation.lower()
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if is_distillation(name)])
+def test_a_distillation_takes_few_lines_and_names_its_teachers_checkpoint(name):
+    lines = (ROOT / name).read_text().split('"""')[2].splitlines()
+    assert len([line for line in lines if line.strip()]) < 15
+    assert shipped(name).model.teacher_ckpt
 
 
 @pytest.mark.parametrize("name", COCO)
-def test_teacher_checkpoint_is_the_model_zoos(name):
-    model = load_config(str(ROOT / name)).model
-    zoo = get_config(model.teacher, pretrained=True).model_path
-    # The distributions name different hosts for the same file.
-    assert model.teacher_ckpt.split("/")[-3:] == zoo.split("/")[-3:]
+def test_a_distillation_ends_with_the_students_files(name):
+    hooks = shipped(name).default_hooks
+    assert hooks.export.type == "tbd.StudentExportHook"
+    assert hooks.seed.type == "tbd.EpochSeedHook"
+    assert hooks.checkpoint.max_keep_ckpts > 1
 
 
-@pytest.mark.parametrize("name", [n for n in CONFIGS if Path(n).name.startswith("tbd_")])
-def test_a_pair_takes_few_lines(name):
-    lines = (ROOT / name).read_text().split('"""')[2].splitlines()
-    assert len([line for line in lines if line.strip()]) < 15
+@pytest.mark.openmmlab
+def test_the_model_zoo_is_read():
+    assert len(model_zoo()) > 400
+    (url,) = model_zoo()["retinanet/retinanet_r101_fpn_2x_coco.py"]
+    assert url.endswith("/retinanet_r101_fpn_2x_coco_20200131-5560aee8.pth")
+
+
+@pytest.mark.openmmlab
+@pytest.mark.parametrize("name", COCO)
+def test_teacher_and_checkpoint_are_one_entry_of_the_model_zoo(name):
+    model = shipped(name).model
+    package, _, config = model.teacher.partition("::")
+    assert package == "mmdet"
+    assert config in model_zoo(), f"the model zoo has no checkpoint of {config}"
+    assert model.teacher_ckpt in model_zoo()[config]
