@@ -71,11 +71,15 @@ class FrozenTeacher:
         """
         if self.detector.training:
             self.detector.eval()
-        images = self._renormalize(inputs, [sample.img_shape[:2] for sample in data_samples])
+        images = self.renormalize(inputs, data_samples)
         features = tuple(self.detector.extract_feat(images))
         outputs = getattr(self.detector, self._head)(features) if self._head else None
         self._check_finite({"neck": features, self._head or "head": outputs}, data_samples)
         return features, outputs
+
+    def renormalize(self, inputs: Tensor, data_samples: Sequence[DetDataSample]) -> Tensor:
+        """Turn the student's normalised batch into what the teacher's preprocessor would make."""
+        return self._renormalize(inputs, [sample.img_shape[:2] for sample in data_samples])
 
     @staticmethod
     def _check_finite(outputs: dict[str, Any], data_samples: Sequence[DetDataSample]) -> None:

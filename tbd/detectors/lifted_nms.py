@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from mmdet.models.detectors.base import BaseDetector
 from mmengine.config import ConfigDict
@@ -26,16 +27,15 @@ def lifted_nms(detector: BaseDetector) -> Iterator[ConfigDict | None]:
         None if the detector has none or one that does more than suppress (soft-NMS, matrix NMS),
         in which case nothing is changed.
     """
-    owner = getattr(detector, "roi_head", None) or getattr(detector, "bbox_head", None)
-    config = getattr(owner, "test_cfg", None)
-    nms = config.get("nms") if isinstance(config, dict) else None
-    if not isinstance(nms, dict) or nms.get("type", "nms") != "nms":
+    owner: Any = getattr(detector, "roi_head", None) or getattr(detector, "bbox_head", None)
+    config = getattr(owner, "test_cfg", None) or {}
+    nms = config.get("nms")
+    if nms is None or nms.get("type", "nms") != "nms":
         yield None
         return
-    lifted = copy.deepcopy(config)
     # No IoU is greater than 1.
-    lifted.update(nms={**nms, "iou_threshold": 1.0}, max_per_img=_ALL)
-    owner.test_cfg = lifted
+    lifted = {**copy.deepcopy(config), "nms": {**nms, "iou_threshold": 1.0}, "max_per_img": _ALL}
+    owner.test_cfg = ConfigDict(lifted)
     try:
         yield ConfigDict(nms)
     finally:

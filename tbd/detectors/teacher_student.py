@@ -12,6 +12,7 @@ from mmengine.dist import is_distributed
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from tbd.detectors.dense_inference import predict_densely
 from tbd.detectors.frozen_teacher import FrozenTeacher
 from tbd.detectors.inspection import count_classes, inspect_detector
 from tbd.detectors.model_config import build_detector, resolve_model_config
@@ -219,6 +220,30 @@ class TeacherStudentDetector(BaseDetector):
                 for key, value in term(student_view, teacher_view).items():
                     losses[f"{name}.{key}"] = value
         return losses
+
+    @torch.no_grad()
+    def dense_views(
+        self, batch_inputs: Tensor, batch_data_samples: SampleList, gt_boxes: list[Tensor]
+    ) -> tuple[View, View]:
+        """See a batch as the terms do, without a training step and whatever the terms need.
+
+        Args:
+            batch_inputs: Normalised images [N, 3, H, W].
+            batch_data_samples: Their samples, for the size of each image.
+            gt_boxes: Ground-truth boxes [G, 4] of each image, in pixels of the input.
+
+        Returns:
+            Features and dense predictions of the student, in its current mode, and of the
+            teacher, their pyramid levels paired.
+
+        Raises:
+            UnsupportedHeadError: if a dense head is missing or cannot be read.
+        """
+        teacher_inputs = self._teacher.renormalize(batch_inputs, batch_data_samples)
+        return self._pyramids.views(
+            View(*predict_densely(self.student, batch_inputs), gt_boxes),
+            View(*predict_densely(self.teacher, teacher_inputs), gt_boxes),
+        )
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList, **kwargs: Any) -> Any:
         """Return the student's predictions, with its options."""

@@ -10,9 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-# Okabe and Ito's colours, which colour-blind eyes tell apart; black and yellow are left out, the
-# one for the text, the other because it vanishes on bright images.
-_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7", "#0072B2")
+from tbd.visualization.palette import OKABE_ITO
 
 _PANEL_INCHES = 3.0
 _DPI = 150
@@ -88,7 +86,7 @@ def _draw_boxes(axes: Axes, boxes: Boxes, classes: Sequence[str], score_thr: flo
             continue
         x1, y1, x2, y2 = (float(v) for v in boxes.boxes[index])
         label = int(boxes.labels[index])
-        colour = _COLOURS[label % len(_COLOURS)]
+        colour = OKABE_ITO[label % len(OKABE_ITO)]
         # imshow puts the centre of pixel 0 at 0, boxes put its left edge there.
         corner = (x1 - 0.5, y1 - 0.5)
         # A white edge beneath keeps the box visible on an image of its own colour.
