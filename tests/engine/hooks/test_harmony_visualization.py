@@ -60,6 +60,7 @@ def run(content, tmp_path, name, *hooks):
     return torch.load(tmp_path / name / "epoch_1.pth", weights_only=False)["state_dict"]
 
 
+@pytest.mark.slow
 def test_pictures_go_to_every_backend_and_training_does_not_notice(content, tmp_path):
     hook = dict(type="tbd.HarmonyVisualizationHook", interval=2, images=(0, 5))
     seen = run(content, tmp_path, "seen", hook)

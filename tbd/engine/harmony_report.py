@@ -1,0 +1,328 @@
+"""Tables, figures and files of a harmony analysis."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from tbd.evaluation.agreement import HARMONIOUS, iou_share_names
+from tbd.evaluation.markdown import markdown_table
+from tbd.visualization.harmony_figures import (
+    draw_calibration,
+    draw_iou_histogram,
+    draw_score_iou_density,
+)
+from tbd.visualization.html_report import Picture, Section, render_html
+
+
+@dataclass(frozen=True)
+class SavedPicture:
+    """A picture in the folder of a detector.
+
+    Attributes:
+        file: Name of the PNG file.
+        title: What it shows.
+    """
+
+    file: str
+    title: str
+
+
+@dataclass(frozen=True)
+class HarmonyResult:
+    """What was found about one detector.
+
+    Attributes:
+        name: Its name.
+        config: Its config file.
+        checkpoint: Its weights.
+        num_images: Images that it was run on.
+        metrics: Values of :class:`tbd.evaluation.HarmonyMetric`, and what NMS removed.
+        iou_histogram: Confident detections in equal bins of the IoU.
+        density: Detections in equal cells [score, IoU].
+        calibration: Per bin of the score the number of detections, the sum of their scores and
+            that of their IoUs.
+        maps: Pictures of its harmony maps.
+        pairs: Picture of boxes that NMS removed, if there is one.
+        notes: What could not be measured, and why.
+    """
+
+    name: str
+    config: str
+    checkpoint: str
+    num_images: int
+    metrics: Mapping[str, float]
+    iou_histogram: Sequence[int]
+    density: Sequence[Sequence[int]]
+    calibration: Sequence[Sequence[float]]
+    maps: Sequence[SavedPicture]
+    pairs: SavedPicture | None
+    notes: Sequence[str]
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> "HarmonyResult":
+        """Read a result that was written as JSON."""
+        pairs = content["pairs"]
+        return cls(
+            **{
+                **content,
+                "maps": [SavedPicture(**picture) for picture in content["maps"]],
+                "pairs": pairs and SavedPicture(**pairs),
+            }
+        )
+
+    def renamed(self, name: str, config: str, checkpoint: str) -> "HarmonyResult":
+        """The same result of the same detector under another name and other paths."""
+        return replace(self, name=name, config=config, checkpoint=checkpoint)
+
+
+_PERCENT, _NUMBER, _COUNT = "percent", ".3f", ",.0f"
+
+_AGREEMENT = {
+    "ap": ("AP", _PERCENT),
+    "oracle_ap": ("AP ranked by IoU", _PERCENT),
+    "ap_lost": ("AP lost", _PERCENT),
+    "num_detections": ("detections", _COUNT),
+    "mean_score": ("harmony score", _NUMBER),
+    "harmonious": ("harmonious (%)", _PERCENT),
+    "pearson": ("Pearson", _NUMBER),
+    "spearman": ("Spearman", _NUMBER),
+    "calibration_error": ("calibration error", _NUMBER),
+    "mean_confidence": ("mean score", _NUMBER),
+    "mean_iou": ("mean IoU", _NUMBER),
+}
+_SHARES = {
+    name: (f"IoU {name.split('_')[1]} to {name.split('_')[2]} (%)", _PERCENT)
+    for name in iou_share_names()
+}
+_DENSE = {
+    "dense_num_predictions": ("predictions", _COUNT),
+    **{
+        f"dense_{name}": _AGREEMENT[name]
+        for name in (
+            "mean_score",
+            "harmonious",
+            "pearson",
+            "spearman",
+            "calibration_error",
+            "mean_confidence",
+            "mean_iou",
+        )
+    },
+}
+_NMS = {
+    "nms_images": ("images", _COUNT),
+    "nms_objects": ("objects found", _COUNT),
+    "nms_better_suppressed": ("better box suppressed (%)", _PERCENT),
+    "nms_iou_lost": ("mean IoU lost", _NUMBER),
+}
+_TABLES = {
+    "Scores against localization": _AGREEMENT,
+    "Placement of confident detections": _SHARES,
+    "Dense predictions before NMS": _DENSE,
+    "What NMS removed": _NMS,
+}
+
+
+def format_tables(results: Sequence[HarmonyResult]) -> str:
+    """Format every table that has values as Markdown, under its title."""
+    tables = {title: _table(results, columns) for title, columns in _TABLES.items()}
+    return "\n\n".join(
+        f"{title}\n\n{markdown_table(rows)}" for title, rows in tables.items() if len(rows[0]) > 1
+    )
+
+
+def write_report(folder: Path, results: Sequence[HarmonyResult], score_thr: float) -> list[Path]:
+    """Write ``harmony.json``, ``harmony.csv``, ``figures/`` and ``report.html``.
+
+    Args:
+        folder: Folder to write to, which holds ``models/<name>/`` of every result.
+        results: The detectors.
+        score_thr: Smallest score of a confident detection.
+
+    Returns:
+        The files, each written in one step.
+    """
+    figures = dict(_figures(results, score_thr))
+    files = {
+        "harmony.json": json.dumps(
+            {"score_thr": score_thr, "detectors": [asdict(result) for result in results]}, indent=1
+        ).encode(),
+        "harmony.csv": _csv(results).encode(),
+        **{f"figures/{name}.png": png for name, png in figures.items()},
+        "report.html": _html(folder, results, figures, score_thr).encode(),
+    }
+    written = []
+    for name, content in files.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}")
+        temporary.write_bytes(content)
+        os.replace(temporary, target)
+        written.append(target)
+    return written
+
+
+def _table(
+    results: Sequence[HarmonyResult], columns: Mapping[str, tuple[str, str]]
+) -> list[list[str]]:
+    shown = {
+        key: column
+        for key, column in columns.items()
+        if any(key in result.metrics for result in results)
+    }
+    rows = [["detector", *(title for title, _ in shown.values())]]
+    for result in results:
+        cells = [_cell(result.metrics.get(key), kind) for key, (_, kind) in shown.items()]
+        rows.append([result.name, *cells])
+    return rows
+
+
+def _cell(value: float | None, kind: str) -> str:
+    if value is None:
+        return "–"
+    return f"{100 * value:.1f}" if kind == _PERCENT else format(value, kind)
+
+
+def _csv(results: Sequence[HarmonyResult]) -> str:
+    keys = list(dict.fromkeys(key for result in results for key in result.metrics))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["detector", "config", "checkpoint", "num_images", *keys])
+    for result in results:
+        values = [result.metrics.get(key) for key in keys]
+        head = [result.name, result.config, result.checkpoint, result.num_images]
+        writer.writerow([*head, *values])
+    return text.getvalue()
+
+
+def _figures(results: Sequence[HarmonyResult], score_thr: float) -> Iterator[tuple[str, bytes]]:
+    histograms = {result.name: np.array(result.iou_histogram) for result in results}
+    densities = {result.name: np.array(result.density) for result in results}
+    calibration = {
+        result.name: (
+            np.array(result.calibration[0]),
+            np.array(result.calibration[1]),
+            np.array(result.calibration[2]),
+        )
+        for result in results
+    }
+    yield "iou_histogram", _png(draw_iou_histogram(histograms, score_thr))
+    yield "score_iou_density", _png(draw_score_iou_density(densities, score_thr))
+    yield "calibration", _png(draw_calibration(calibration, score_thr))
+
+
+def _png(figure: Figure) -> bytes:
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    return content.getvalue()
+
+
+def _html(
+    folder: Path, results: Sequence[HarmonyResult], figures: Mapping[str, bytes], score_thr: float
+) -> str:
+    def saved(result: HarmonyResult, picture: SavedPicture) -> Picture:
+        png = (folder / "models" / result.name / picture.file).read_bytes()
+        return Picture(png, picture.title)
+
+    tables = {title: _table(results, columns) for title, columns in _TABLES.items()}
+    agreement, shares, dense, nms = tables.values()
+    sections = [
+        Section(
+            "Detectors",
+            [
+                f"{results[0].num_images} images. A detection is confident if its score is at "
+                f"least {score_thr:g}; AP counts every detection."
+            ],
+            [
+                ["detector", "config", "checkpoint"],
+                *([result.name, result.config, result.checkpoint] for result in results),
+            ],
+            numbers=False,
+        ),
+        Section(
+            "Scores against localization",
+            [
+                "Detectors rank boxes by score. A score s is in harmony with its box if it says "
+                "how well the box is placed, that is, if it equals the IoU u of the box with the "
+                "best ground truth.",
+                "AP ranked by IoU is COCO's AP of the same boxes and classes, ranked by their IoU "
+                "with ground truth of their class; AP lost is what the ranking by score costs.",
+                "Over the confident detections: the harmony score is the mean of 1 − tanh|u − s|; "
+                f"harmonious are those with |u − s| ≤ {HARMONIOUS:g}; Pearson and Spearman are the "
+                "correlations of s and u; the calibration error is the mean distance of mean "
+                "score and mean IoU over ten bins of the score, weighted by their detections.",
+            ],
+            agreement,
+            pictures=[
+                Picture(
+                    figures["score_iou_density"],
+                    "Detections by score and IoU. On the dashed line the score says exactly how "
+                    "well the box is placed; to the right of the dotted line a detection is "
+                    "confident.",
+                ),
+                Picture(
+                    figures["calibration"],
+                    "Mean IoU of the detections of each tenth of the score. Above the line a "
+                    "detector is too modest about its boxes, below it is too sure.",
+                ),
+            ],
+        ),
+        Section(
+            "Placement of confident detections",
+            ["How well the boxes are placed that a user would see."],
+            shares,
+            pictures=[
+                Picture(figures["iou_histogram"], "Confident detections in twentieths of the IoU.")
+            ],
+        ),
+    ]
+    if len(dense[0]) > 1:
+        sections.append(
+            Section(
+                "Dense predictions before NMS",
+                [
+                    "The same over all predictions of the dense head (of a two-stage detector: the "
+                    "RPN) whose ranking score reaches the threshold."
+                ],
+                dense,
+            )
+        )
+    if len(nms[0]) > 1:
+        sections.append(
+            Section(
+                "What NMS removed",
+                [
+                    "For every object found in the first images, the best-placed kept box is "
+                    "compared with the boxes that it suppressed. A better box was suppressed if "
+                    "its IoU with the object is higher by 0.05 or more; mean IoU lost is the "
+                    "average over all objects found."
+                ],
+                nms,
+                pictures=[saved(result, result.pairs) for result in results if result.pairs],
+            )
+        )
+    pictures = [saved(result, picture) for result in results for picture in result.maps]
+    if pictures:
+        sections.append(
+            Section(
+                "Maps",
+                [
+                    "Per pyramid level, the best anchor of each location: p_c, the score that "
+                    "ranks its predictions; p_r, the IoU of its best box with the ground truth, "
+                    "drawn as frames; HS = 1 − tanh|p_r − p_c|."
+                ],
+                pictures=pictures,
+            )
+        )
+    notes = [f"{result.name}: {note}" for result in results for note in result.notes]
+    if notes:
+        sections.append(Section("Not measured", notes))
+    return render_html("Harmony of classification and localization", sections)
