@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tbd.losses.pixels import check_logits
+from tbd.losses.power import safe_power
 from tbd.losses.ranges import check_at_least_zero, check_choice, check_positive
 from tbd.precision import at_least_float32
 
@@ -98,9 +99,7 @@ def focal_factor(one_minus_q: Tensor, gamma: float) -> Tensor:
         ValueError: ``gamma`` is negative.
     """
     check_at_least_zero(gamma=gamma)
-    # For gamma < 1 the power has no derivative at 0, where the cross entropy, 0 as well, would
-    # make NaN of it.
-    return one_minus_q.clamp(min=torch.finfo(one_minus_q.dtype).tiny).pow(gamma)
+    return safe_power(one_minus_q, gamma)
 
 
 def softmax_focal_loss(
