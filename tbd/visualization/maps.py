@@ -153,9 +153,8 @@ def _draw_scale(figure: Figure, axes: Axes, column: MapColumn) -> None:
     colours = ScalarMappable(Normalize(low, high), _COLOURS)
     bar = figure.colorbar(colours, cax=axes, orientation="horizontal", ticks=[low, high])
     texts = ["0", "max"] if column.limits is None else [f"{low:.2g}", f"{high:.2g}"]
+    left, right = bar.ax.set_xticklabels(texts, fontsize=7)
     # Inwards, or they would run into those of the neighbours.
-    for label, side in zip(
-        bar.ax.set_xticklabels(texts, fontsize=7), ("left", "right"), strict=True
-    ):
-        label.set_horizontalalignment(side)
+    left.set_horizontalalignment("left")
+    right.set_horizontalalignment("right")
     bar.ax.tick_params(length=2)
