@@ -55,7 +55,7 @@ def check_box_head(head: nn.Module) -> None:
     problem = ""
     if not isinstance(head, BBoxHead):
         problem = "is no BBoxHead"
-    elif not (head.with_cls and head.with_reg):
+    elif not (getattr(head, "with_cls", False) and getattr(head, "with_reg", False)):
         problem = "lacks a classifier or a regressor"
     elif head.custom_activation or getattr(head.loss_cls, "use_sigmoid", False):
         problem = "classifies by something other than a softmax with one background class"

@@ -1,5 +1,6 @@
 import tiny
 import torch
+from mmdet.models.roi_heads.bbox_heads import SABLHead
 from mmdet.structures.bbox import bbox2roi
 from mmengine.structures import InstanceData
 
@@ -68,6 +69,8 @@ def test_what_cannot_be_read_is_said():
     sigmoid["roi_head"]["bbox_head"]["loss_cls"] = dict(type="CrossEntropyLoss", use_sigmoid=True)
     assert "softmax" in inspect_roi_head(detector(sigmoid))[1]
     model = detector(tiny.faster_rcnn())
+    model.roi_head.bbox_head = SABLHead(num_classes=3)
+    assert "SABLHead lacks a classifier or a regressor" in inspect_roi_head(model)[1]
 
     class OwnRoIHead(type(model.roi_head)):
         def _bbox_forward(self, x, rois):

@@ -7,6 +7,7 @@ import pytest
 import tiny
 import torch
 from mmdet.engine.hooks import NumClassCheckHook, SetEpochInfoHook, YOLOXModeSwitchHook
+from mmengine.logging import MessageHub
 from mmengine.model import ExponentialMovingAverage
 from mmengine.optim import OptimWrapper
 from torch import nn
@@ -345,6 +346,23 @@ def test_set_epoch_hook_reaches_the_student(model):
     object.__setattr__(model.student, "set_epoch", epochs.append)
     SetEpochInfoHook().before_train_epoch(FakeRunner(model, ("a", "b", "c")))
     assert epochs == [4]
+
+
+def test_batch_augmentation_of_the_student_is_what_both_see(monkeypatch):
+    resize = dict(type="BatchSyncRandomResize", random_size_range=(96, 96), interval=1)
+    preprocessor = tiny.preprocessor(batch_augments=[resize])
+    model = build(student=tiny.retinanet() | dict(data_preprocessor=preprocessor))
+    seen = []
+    original = model.teacher.extract_feat
+    monkeypatch.setattr(
+        model.teacher, "extract_feat", lambda images: seen.append(images) or original(images)
+    )
+    MessageHub.get_current_instance().update_info("iter", 0)
+    tiny.batch(model)
+    # The size that was drawn in the first step is that of the second.
+    data = tiny.batch(model)
+    model(**data, mode="loss")
+    assert data["inputs"].shape[2:] == seen[0].shape[2:] == (96, 96)
 
 
 def test_num_class_check_does_not_see_the_teacher():
