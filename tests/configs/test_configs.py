@@ -7,24 +7,15 @@ import mmdet
 import pytest
 import yaml
 from mmdet.registry import HOOKS, METRICS, TRANSFORMS
+from shipped import CONFIGS, ROOT, distillations, shipped
 
 from tbd.detectors.weights import without_pretrained
-from tbd.engine import load_config
 from tbd.registry import MODELS
 
-ROOT = Path(__file__).parents[2] / "configs"
 MIM = Path(mmdet.__file__).parent / ".mim"
-CONFIGS = sorted(
-    str(path.relative_to(ROOT)) for path in ROOT.rglob("*.py") if "_base_" not in path.parts
-)
 COCO = [name for name in CONFIGS if "/" not in name]
 SMALL = [name for name in CONFIGS if "/" in name]
-
-
-@cache
-def shipped(name):
-    """The loaded config, which tests must not change."""
-    return load_config(str(ROOT / name))
+DISTILLATIONS = distillations()
 
 
 @cache
@@ -39,10 +30,6 @@ def model_zoo():
                 listed = checkpoints.setdefault(model["Config"].removeprefix("configs/"), [])
                 listed.extend([urls] if isinstance(urls, str) else urls)
     return checkpoints
-
-
-def is_distillation(name):
-    return shipped(name).model.type == "tbd.TeacherStudentDetector"
 
 
 def transforms(dataset):
@@ -70,7 +57,7 @@ def test_parts_of_the_run_exist(name):
         TRANSFORMS.build(dict(transform))
 
 
-@pytest.mark.parametrize("name", [name for name in SMALL if not is_distillation(name)])
+@pytest.mark.parametrize("name", sorted({*SMALL} - {*DISTILLATIONS}))
 def test_plain_models_build(name):
     built = MODELS.build(without_pretrained(shipped(name).model))
     assert sum(parameter.numel() for parameter in built.parameters()) > 0
@@ -82,7 +69,7 @@ def test_config_says_what_it_trains_and_needs(name):
     assert "needs" in documentation.lower()
 
 
-@pytest.mark.parametrize("name", [name for name in CONFIGS if is_distillation(name)])
+@pytest.mark.parametrize("name", DISTILLATIONS)
 def test_a_distillation_takes_few_lines_and_names_its_teachers_checkpoint(name):
     lines = (ROOT / name).read_text().split('"""')[2].splitlines()
     assert len([line for line in lines if line.strip()]) < 15

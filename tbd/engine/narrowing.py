@@ -1,0 +1,128 @@
+"""Narrow versions of detectors: the same modules with fewer channels, for trials on a CPU."""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import ConfigDict
+
+DIVISOR = 4
+"""Channels are divided by it; at 64 of 256, normalisation over 32 groups still has two a group."""
+
+_PROBE_SIZE = 64
+
+
+def narrow_detector(config: ConfigDict) -> ConfigDict:
+    """Narrow a detector to a fraction of its channels, and thin out what repeats.
+
+    Backbones without a setting for their width (VGG, Darknet) stay as they are,
+    and so do necks and heads whose widths are tied to more than one setting,
+    and a detector whose config gives its backbone a width of its own.
+
+    Args:
+        config: Model config of a detector, without weights to download.
+
+    Returns:
+        A new model config of the same modules.
+    """
+    config = copy.deepcopy(config)
+    _shorten_transformer(config)
+    neck = config.get("neck")
+    # Libra R-CNN has two necks, one after the other.
+    foreign = not isinstance(neck, ConfigDict) or neck.type not in _NECKS
+    if foreign or "base_channels" in config.backbone:
+        return config
+    if config.backbone.type in _BACKBONES:
+        _BACKBONES[config.backbone.type](config.backbone)
+        _connect(neck, _channels_of(config.backbone))
+    # Sparse R-CNN's proposals carry features of the heads' width.
+    if _NECKS[neck.type] and config.get("rpn_head", {}).get("type") != "EmbeddingRPNHead":
+        neck.out_channels = _divided(neck.out_channels)
+        for name in ("rpn_head", "bbox_head", "roi_head", "mask_head"):
+            if name in config:
+                _divide_widths(config[name])
+    return config
+
+
+def _narrow_resnet(backbone: ConfigDict) -> None:
+    # All deep variants share the block of depth 50, and so the widths of the stages.
+    backbone.depth = min(backbone.depth, 50)
+    backbone.base_channels = 64 // DIVISOR
+
+
+def _narrow_resnext(backbone: ConfigDict) -> None:
+    _narrow_resnet(backbone)
+    backbone.groups //= 2 * DIVISOR
+
+
+def _narrow_swin(backbone: ConfigDict) -> None:
+    heads = (1, 2, 4, 8)
+    backbone.update(embed_dims=96 // DIVISOR, depths=(2, 2, 2, 2), num_heads=heads)
+
+
+def _narrow_csp(backbone: ConfigDict) -> None:
+    backbone.widen_factor /= DIVISOR
+    backbone.deepen_factor = min(backbone.deepen_factor, 0.33)
+
+
+def _narrow_mobilenet(backbone: ConfigDict) -> None:
+    backbone.widen_factor = 1 / DIVISOR
+
+
+_BACKBONES: dict[str, Callable[[ConfigDict], None]] = {
+    "ResNet": _narrow_resnet,
+    "ResNeXt": _narrow_resnext,
+    "SwinTransformer": _narrow_swin,
+    "CSPDarknet": _narrow_csp,
+    "CSPNeXt": _narrow_csp,
+    "MobileNetV2": _narrow_mobilenet,
+}
+
+_NECKS = {
+    "FPN": True,
+    "PAFPN": True,
+    "YOLOXPAFPN": True,
+    "CSPNeXtPAFPN": True,
+    "YOLOV3Neck": True,
+    "ChannelMapper": False,
+}
+"""Necks that follow the backbone's widths, and whether their own can change with the heads'."""
+
+
+def _divided(width: int | Sequence[int]) -> int | list[int]:
+    return width // DIVISOR if isinstance(width, int) else [item // DIVISOR for item in width]
+
+
+def _divide_widths(node: Any) -> None:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key.endswith("_channels"):
+                node[key] = _divided(value)
+            else:
+                _divide_widths(value)
+    elif isinstance(node, list | tuple):
+        for item in node:
+            _divide_widths(item)
+
+
+def _connect(neck: ConfigDict, channels: list[int]) -> None:
+    # YOLOv3's neck lists the coarsest level first.
+    coarse_first = neck.in_channels[0] > neck.in_channels[-1]
+    neck.in_channels = channels[::-1] if coarse_first else channels
+
+
+@torch.no_grad()
+def _channels_of(backbone: ConfigDict) -> list[int]:
+    built = MODELS.build(backbone)
+    built.eval()
+    return [level.shape[1] for level in built(torch.zeros(1, 3, _PROBE_SIZE, _PROBE_SIZE))]
+
+
+def _shorten_transformer(config: ConfigDict) -> None:
+    for part in ("encoder", "decoder"):
+        if part in config:
+            config[part].num_layers = min(config[part].num_layers, 2)
+    if "num_queries" in config:
+        config.num_queries = min(config.num_queries, 100)

@@ -1,0 +1,89 @@
+"""The table of detectors and distillation terms in the documentation."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tbd.engine.pair_matrix import PairTrial, TermTrial
+
+BEGIN = "<!-- Below here everything is written by tools/pair_matrix.py. -->"
+
+_LETTERS = {"backbone": "B", "neck": "N", "bbox_head": "H", "rpn_head": "H", "roi_head": "R"}
+
+
+def pair_tables(trials: Sequence[PairTrial]) -> str:
+    """Render trials as Markdown: one table of pairs, one of detectors distilled into themselves.
+
+    Args:
+        trials: Successful ones.
+
+    Returns:
+        Markdown, with a numbered list of the reasons why a term does not apply.
+    """
+    kinds = sorted({kind for trial in trials for kind in trial.terms})
+    reasons: list[str] = []
+    sections = []
+    for title, column, chosen in (
+        ("Shipped configs", "config", [trial for trial in trials if trial.own_terms]),
+        (
+            "Other detectors, distilled into themselves",
+            "config of MMDetection",
+            [trial for trial in trials if not trial.own_terms],
+        ),
+    ):
+        if not chosen:
+            continue
+        head = [column, "student", "teacher", *map(_label, kinds)]
+        rows = [head, ["---"] * len(head)]
+        for trial in chosen:
+            cells = [_cell(trial, kind, reasons) for kind in kinds]
+            rows.append([f"`{trial.name}`", trial.student, trial.teacher, *cells])
+        table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        sections.append(f"## {title}\n\n{table}\n")
+    if reasons:
+        listed = "\n".join(f"{number}. {reason}" for number, reason in enumerate(reasons, start=1))
+        sections.append(f"## Why a term does not apply\n\n{listed}\n")
+    return "\n".join(sections)
+
+
+def write_pair_tables(trials: Sequence[PairTrial], document: str | Path) -> None:
+    """Write the tables into a document, below the text that was written by hand.
+
+    Args:
+        trials: See :func:`pair_tables`.
+        document: Markdown file with the line :data:`BEGIN`; what follows it is replaced.
+
+    Raises:
+        FileNotFoundError: The document does not exist.
+        ValueError: It has no such line.
+    """
+    path = Path(document)
+    head, separator, _ = path.read_text(encoding="utf-8").partition(BEGIN)
+    if not separator:
+        raise ValueError(f"{path} has no line '{BEGIN}', below which the tables would go.")
+    path.write_text(f"{head}{BEGIN}\n\n{pair_tables(trials)}", encoding="utf-8")
+
+
+def _label(kind: str) -> str:
+    return kind.removeprefix("tbd.").removesuffix("Distillation")
+
+
+def _cell(trial: PairTrial, kind: str, reasons: list[str]) -> str:
+    term = trial.terms.get(kind)
+    if term is None:
+        return ""
+    if trial.missing and not term.refusal:
+        return f"not run [{_number(trial.missing, reasons)}]"
+    if term.refusal:
+        return f"– [{_number(term.refusal, reasons)}]"
+    reached = _reached(term)
+    return f"**{reached}**" if kind in trial.own_terms else reached
+
+
+def _reached(term: TermTrial) -> str:
+    return " ".join(sorted({_LETTERS[part] for part in term.reaches}, key="BNHR".index))
+
+
+def _number(reason: str, reasons: list[str]) -> int:
+    if reason not in reasons:
+        reasons.append(reason)
+    return reasons.index(reason) + 1

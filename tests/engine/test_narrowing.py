@@ -1,0 +1,36 @@
+import pytest
+from mmengine.config import ConfigDict
+from tiny import retinanet
+
+from tbd.detectors import build_detector, resolve_model_config
+from tbd.detectors.inspection import inspect_detector
+from tbd.detectors.weights import without_pretrained
+from tbd.engine.narrowing import DIVISOR, narrow_detector
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "retinanet/retinanet_x101-64x4d_fpn_1x_coco.py",
+        "swin/mask-rcnn_swin-t-p4-w7_fpn_1x_coco.py",
+        "yolo/yolov3_mobilenetv2_8xb24-320-300e_coco.py",
+    ],
+)
+def test_a_narrow_detector_is_the_same_but_for_its_widths(config):
+    wide = without_pretrained(resolve_model_config(f"mmdet::{config}"))
+    detectors = [build_detector(model) for model in (wide, narrow_detector(wide))]
+    before, after = (inspect_detector(d, "student", probe_size=128) for d in detectors)
+    assert after.strides == before.strides
+    assert after.head == before.head
+    assert after.channels == tuple(channels // DIVISOR for channels in before.channels)
+    sizes = [sum(p.numel() for p in detector.parameters()) for detector in detectors]
+    assert sizes[1] < sizes[0] / 4
+
+
+def test_a_narrow_config_and_the_given_one_stay_as_they_are():
+    config = ConfigDict(retinanet())
+    assert narrow_detector(config) == config
+    wide = without_pretrained(resolve_model_config("mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"))
+    before = wide.to_dict()
+    narrow_detector(wide)
+    assert wide.to_dict() == before

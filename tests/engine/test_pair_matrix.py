@@ -1,0 +1,179 @@
+"""The shipped distillations, each trained for two steps; and that a broken one is noticed."""
+
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmdet.models.dense_heads import paa_head
+from shipped import ROOT, distillations
+from tiny import retinanet, wrapper
+from tiny_run import config_dict, write_config
+
+from tbd.detectors.frozen_teacher import FrozenTeacher
+from tbd.distill import PearsonFeatureDistillation
+from tbd.engine import pair_matrix
+from tbd.engine.pair_matrix import PairError, try_pair, try_pairs
+from tbd.registry import MODELS
+
+
+@pytest.fixture(scope="module")
+def shipped_trials(request):
+    """Trials of the chosen configs, under way in two processes where there are two cores."""
+    chosen = [
+        item.callspec.params["config"]
+        for item in request.session.items
+        if getattr(item, "originalname", "") == "test_shipped_distillation_works"
+    ]
+    context = multiprocessing.get_context("spawn")
+    jobs = min(2, len(os.sched_getaffinity(0)))
+    with ProcessPoolExecutor(
+        jobs, context, initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
+        yield {config: pool.submit(try_pair, str(ROOT / config)) for config in chosen}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", distillations())
+def test_shipped_distillation_works(config, shipped_trials):
+    trial = shipped_trials[config].result()
+    if trial.missing:
+        pytest.skip(trial.missing)
+    assert trial.own_terms
+    assert not any(trial.terms[kind].refusal for kind in trial.own_terms)
+
+
+@pytest.mark.openmmlab
+def test_a_pair_of_two_stages_and_one_with_other_pyramids():
+    trial = try_pair(str(ROOT / "tbd_retinanet-x101_faster-rcnn-r50.py"))
+    assert (trial.teacher, trial.student) == ("RetinaNet", "FasterRCNN")
+    assert trial.own_terms == (
+        "tbd.HarmonyDistillation",
+        "tbd.TaskDecoupledFeatureDistillation",
+    )
+    assert set(trial.terms["tbd.HarmonyDistillation"].reaches) == {"backbone", "neck", "rpn_head"}
+    features = trial.terms["tbd.TaskDecoupledFeatureDistillation"]
+    assert features.reaches == ("backbone", "neck")
+    assert features.losses.keys() == {"loss_cls_feature", "loss_loc_feature"}
+    assert "the teacher does not give" in trial.terms["tbd.RoIDistillation"].refusal
+
+
+class Mixture:
+    """Expectation maximisation for two normal distributions on a line, as PAA uses one."""
+
+    def __init__(self, components, weights_init, means_init, precisions_init, covariance_type):
+        self.weights = np.asarray(weights_init, dtype=float)
+        self.means = np.asarray(means_init, dtype=float).ravel()
+        self.variances = 1 / np.asarray(precisions_init, dtype=float).ravel()
+
+    def fit(self, samples):
+        for _ in range(20):
+            share = np.exp(self._log_joint(samples) - self.score_samples(samples)[:, None])
+            count = share.sum(axis=0) + 1e-9
+            self.weights = count / count.sum()
+            self.means = (share * samples).sum(axis=0) / count
+            self.variances = (share * (samples - self.means) ** 2).sum(axis=0) / count + 1e-6
+
+    def predict(self, samples):
+        return self._log_joint(samples).argmax(axis=1)
+
+    def score_samples(self, samples):
+        return np.logaddexp.reduce(self._log_joint(samples), axis=1)
+
+    def _log_joint(self, samples):
+        squares = (samples - self.means) ** 2 / self.variances
+        return np.log(self.weights) - (np.log(2 * np.pi * self.variances) + squares) / 2
+
+
+@pytest.mark.slow
+def test_paa_works_where_a_mixture_model_is_at_hand(monkeypatch):
+    package = type("mixture", (), {"GaussianMixture": Mixture})
+    monkeypatch.setattr(paa_head, "skm", paa_head.skm or package)
+    trial = try_pair(str(ROOT / "tbd_paa_r101_r50.py"))
+    assert not trial.missing
+    assert "bbox_head" in trial.terms["tbd.HarmonyDistillation"].reaches
+
+
+@pytest.fixture
+def tiny_pair(tmp_path):
+    """Write a config of a distillation with one term, which the test may break."""
+
+    def write(term="tbd.PearsonFeatureDistillation", **model):
+        content = wrapper(distill=dict(term=dict(type=term)), **model)
+        return write_config(tmp_path / "tiny.py", config_dict(tmp_path / "data", content))
+
+    return write
+
+
+@pytest.fixture
+def broken_term(monkeypatch):
+    """Register a term with another ``forward`` for the time of the test."""
+
+    def register(forward):
+        term = type("BrokenDistillation", (PearsonFeatureDistillation,), {"forward": forward})
+        monkeypatch.setitem(MODELS.module_dict, "BrokenDistillation", term)
+        return "tbd.BrokenDistillation"
+
+    return register
+
+
+def test_a_term_that_is_zero_is_noticed(tiny_pair, broken_term):
+    term = broken_term(lambda self, student, teacher: {"loss": student.features[0].sum() * 0})
+    with pytest.raises(PairError, match=r"term\.loss is 0 at step 0"):
+        try_pair(tiny_pair(term))
+
+
+def test_a_gradient_that_does_not_arrive_is_noticed(tiny_pair, broken_term):
+    def forward(self, student, teacher):
+        return {"loss": sum(parameter.square().sum() for parameter in self.parameters())}
+
+    with pytest.raises(PairError, match="gradient of term does not reach"):
+        try_pair(tiny_pair(broken_term(forward)))
+
+
+def test_a_loss_that_is_not_finite_is_noticed(tiny_pair, broken_term):
+    term = broken_term(lambda self, student, teacher: {"loss": student.features[0].sum() / 0})
+    with pytest.raises(PairError, match=r"is (nan|inf|-inf) at step 0"):
+        try_pair(tiny_pair(term))
+
+
+def test_a_teacher_that_changes_is_noticed(tiny_pair, monkeypatch):
+    def train_a_bit(self, *args):
+        next(self.detector.parameters()).add_(1)
+        return original(self, *args)
+
+    original = FrozenTeacher.__call__
+    monkeypatch.setattr(FrozenTeacher, "__call__", torch.no_grad()(train_a_bit))
+    with pytest.raises(PairError, match="teacher's weights or statistics have changed"):
+        try_pair(tiny_pair())
+
+
+def test_an_export_of_other_weights_is_noticed(tiny_pair, monkeypatch):
+    def export_wrongly(config, checkpoint, out_dir, **options):
+        original(config, checkpoint, out_dir, **options)
+        path = Path(out_dir) / "student.pth"
+        content = torch.load(path)
+        content["state_dict"]["bbox_head.retina_reg.bias"] += 1
+        torch.save(content, path)
+
+    original = pair_matrix.export_student
+    monkeypatch.setattr(pair_matrix, "export_student", export_wrongly)
+    with pytest.raises(PairError, match="predicts something else"):
+        try_pair(tiny_pair())
+
+
+@pytest.mark.slow
+def test_several_pairs_are_tried_whatever_becomes_of_one(tiny_pair, tmp_path):
+    good = tiny_pair()
+    bad = write_config(
+        tmp_path / "bad.py", config_dict(tmp_path / "data", wrapper(student=retinanet(classes=4)))
+    )
+    lines = []
+    trials, errors = try_pairs([bad, good], jobs=2, progress=lines.append)
+    assert [trial.name for trial in trials] == ["tiny"]
+    assert errors.keys() == {bad}
+    assert "tells apart 4 classes" in errors[bad]
+    assert sorted(line[:5] for line in lines) == ["[1/2]", "[2/2]"]
