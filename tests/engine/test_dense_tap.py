@@ -104,6 +104,7 @@ def test_a_detector_without_a_dense_head():
         DenseTap(torch.nn.Identity(), 0.3)
 
 
+@pytest.mark.openmmlab
 def test_a_distillation_is_validated_with_its_dense_predictions(tmp_path):
     write_data(tmp_path / "data")
     content = config_dict(tmp_path / "data", wrapper(), epochs=1)

@@ -161,6 +161,7 @@ def test_random_detections_by_brute_force(class_aware: bool) -> None:
         assert found[f"harmony/{name}"] == pytest.approx(value, abs=1e-6), name
 
 
+@pytest.mark.openmmlab
 @pytest.mark.parametrize("annotated", [False, True])
 def test_ap_is_cocos(annotated: bool, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     samples = random_samples(40, seed=1)
