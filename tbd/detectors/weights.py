@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from mmdet.models.detectors.base import BaseDetector
 from mmengine.config import ConfigDict
 from torch import Tensor, nn
@@ -52,6 +53,36 @@ def student_state_dict(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
+def without_copies(
+    state_dict: Mapping[str, Tensor], own: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Leave out weights that a checkpoint holds twice, under a key that a fresh model lacks.
+
+    DDQ's decoder gets hold of branches of the head when it first runs, so that
+    its checkpoints name them ``decoder.aux_reg_branches…`` too.
+
+    Args:
+        state_dict: Of the checkpoint.
+        own: Of the freshly built model.
+
+    Returns:
+        The checkpoint's without keys that ``own`` does not have and whose
+        tensor is also there under one that it has, of the same name but for
+        the first part.
+    """
+    known: dict[str, list[str]] = {}
+    for key in own:
+        known.setdefault(key.partition(".")[2], []).append(key)
+
+    def is_copy(key: str) -> bool:
+        return key not in own and any(
+            other in state_dict and torch.equal(state_dict[key], state_dict[other])
+            for other in known.get(key.partition(".")[2], ())
+        )
+
+    return {key: value for key, value in state_dict.items() if not is_copy(key)}
+
+
 def load_teacher(teacher: BaseDetector, source: str) -> TeacherWeights:
     """Load a teacher's weights strictly.
 
@@ -69,8 +100,8 @@ def load_teacher(teacher: BaseDetector, source: str) -> TeacherWeights:
             shape.
     """
     checkpoint = load_checkpoint(source)
-    state_dict = student_state_dict(checkpoint.get("state_dict", checkpoint))
     own = teacher.state_dict()
+    state_dict = without_copies(student_state_dict(checkpoint.get("state_dict", checkpoint)), own)
     reshaped = [
         f"{key} {list(value.shape)} in the checkpoint, {list(own[key].shape)} in the model"
         for key, value in state_dict.items()

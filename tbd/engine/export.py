@@ -14,6 +14,7 @@ from torch import nn
 
 from tbd.compat import load_checkpoint
 from tbd.detectors import build_detector, resolve_model_config, student_state_dict
+from tbd.detectors.weights import without_copies
 from tbd.engine.config import load_config
 from tbd.engine.plain_model import plain_model
 
@@ -61,8 +62,8 @@ def load_strictly(model: nn.Module, checkpoint: Mapping[str, Any], source: str) 
     Raises:
         ValueError: A key is missing, unexpected or of another shape.
     """
-    weights = student_state_dict(checkpoint.get("state_dict", checkpoint))
     own = model.state_dict()
+    weights = without_copies(student_state_dict(checkpoint.get("state_dict", checkpoint)), own)
     problems = {
         "of another shape": [
             f"{key} ({list(value.shape)} in the checkpoint, {list(own[key].shape)} in the model)"

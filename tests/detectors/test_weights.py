@@ -48,6 +48,17 @@ def test_student_of_an_earlier_distillation_can_teach(tmp_path):
         assert torch.equal(target.state_dict()[key], value)
 
 
+def test_weights_that_a_checkpoint_holds_twice_are_no_mismatch(tmp_path):
+    source = detector().state_dict()
+    key = "bbox_head.retina_cls.bias"
+    copied = source | {"decoder.retina_cls.bias": source[key].clone()}
+    loaded = load_teacher(detector(), saved(tmp_path / "t.pth", copied))
+    assert loaded.num_keys == len(source)
+    other = source | {"decoder.retina_cls.bias": source[key] + 1}
+    with pytest.raises(ValueError, match=r"unexpected in the checkpoint: decoder\.retina_cls"):
+        load_teacher(detector(), saved(tmp_path / "t.pth", other))
+
+
 def test_other_width_names_the_first_mismatching_keys(tmp_path):
     path = saved(tmp_path / "t.pth", detector(width=8).state_dict())
     teacher = detector()
