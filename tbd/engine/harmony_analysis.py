@@ -160,7 +160,8 @@ def _finish(
     loader = Runner.build_dataloader(_loader_config(subject, config, data), seed=0)
     truth = _GroundTruth(loader.dataset)
     _check_settings(settings, len(loader.dataset))
-    model_config = resolve_model_config(config.model)
+    # By its path, so that a preprocessor beside the model comes with it.
+    model_config = resolve_model_config(subject.config, key=subject.name)
     checkpoint = load_checkpoint(subject.checkpoint)
     fingerprint = _fingerprint(
         _FORMAT,
@@ -267,13 +268,16 @@ class _GroundTruth:
 
     def __init__(self, dataset: Any) -> None:
         infos = [dataset.get_data_info(index) for index in range(len(dataset))]
-        self._instances = {info["img_id"]: info["instances"] for info in infos}
+        self._instances = {info["img_id"]: info.get("instances", []) for info in infos}
         self.classes: tuple[str, ...] | None = dataset.metainfo.get("classes")
         self.content = [
             [
                 info["img_id"],
                 Path(info["img_path"]).name,
-                [[i["bbox"], i["bbox_label"], i.get("ignore_flag", 0)] for i in info["instances"]],
+                [
+                    [i["bbox"], i["bbox_label"], i.get("ignore_flag", 0)]
+                    for i in self._instances[info["img_id"]]
+                ],
             ]
             for info in infos
         ]
