@@ -1,5 +1,6 @@
 import json
 import math
+import os
 from itertools import pairwise
 from typing import Any
 
@@ -392,20 +393,24 @@ def test_builds_from_a_config() -> None:
 
 
 def _evaluate_share(rank: int, port: str, folder: str) -> None:
+    # Gathering over files writes to the working directory.
+    os.chdir(folder)
     torch.distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
     samples = random_samples(7)
     # As the sampler shares them: in turns, the last round filled up from the start.
     share = [*samples, samples[0]][rank::2]
-    metric = HarmonyMetric(collect_device="gpu")
-    metric.process(None, share)
-    result = metric.evaluate(len(samples))
+    results = []
+    for collect_device in ("cpu", "gpu"):
+        metric = HarmonyMetric(collect_device=collect_device)
+        metric.process(None, share)
+        results.append(metric.evaluate(len(samples)))
     if rank == 1:
         # Every process is told the numbers of all.
-        torch.save(result, f"{folder}/result.pth")
+        torch.save(results, f"{folder}/results.pth")
     torch.distributed.destroy_process_group()
 
 
 @pytest.mark.slow
 def test_two_processes_give_the_numbers_of_one(tmp_path: Any) -> None:
     torch.multiprocessing.spawn(_evaluate_share, (free_port(), str(tmp_path)), nprocs=2)
-    assert torch.load(tmp_path / "result.pth") == evaluate(random_samples(7))
+    assert torch.load(tmp_path / "results.pth") == [evaluate(random_samples(7))] * 2
