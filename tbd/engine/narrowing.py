@@ -29,20 +29,20 @@ def narrow_detector(config: ConfigDict) -> ConfigDict:
     """
     config = copy.deepcopy(config)
     _shorten_transformer(config)
-    neck = config.get("neck")
     # Libra R-CNN has two necks, one after the other.
-    foreign = not isinstance(neck, ConfigDict) or neck.type not in _NECKS
-    if foreign or "base_channels" in config.backbone:
+    necks = config.get("neck")
+    necks = list(necks) if isinstance(necks, list | tuple) else [necks]
+    known = all(neck is not None and neck.type in _NECKS for neck in necks)
+    if not known or "base_channels" in config.backbone:
         return config
     if config.backbone.type in _BACKBONES:
         _BACKBONES[config.backbone.type](config.backbone)
-        _connect(neck, _channels_of(config.backbone))
-    # Sparse R-CNN's proposals carry features of the heads' width.
-    if _NECKS[neck.type] and config.get("rpn_head", {}).get("type") != "EmbeddingRPNHead":
-        neck.out_channels = _divided(neck.out_channels)
-        for name in ("rpn_head", "bbox_head", "roi_head", "mask_head"):
-            if name in config:
-                _divide_widths(config[name])
+        _connect(necks[0], _channels_of(config.backbone))
+    if all(_NECKS[neck.type] for neck in necks):
+        own = necks[0].in_channels
+        for part in (*necks, *(config[name] for name in _HEADS if name in config)):
+            _divide_widths(part)
+        necks[0].in_channels = own
     return config
 
 
@@ -80,9 +80,14 @@ _BACKBONES: dict[str, Callable[[ConfigDict], None]] = {
     "MobileNetV2": _narrow_mobilenet,
 }
 
+_HEADS = ("rpn_head", "bbox_head", "roi_head", "mask_head")
+
 _NECKS = {
     "FPN": True,
     "PAFPN": True,
+    "BFP": True,
+    "NASFCOS_FPN": True,
+    "DilatedEncoder": True,
     "YOLOXPAFPN": True,
     "CSPNeXtPAFPN": True,
     "YOLOV3Neck": True,
@@ -98,7 +103,7 @@ def _divided(width: int | Sequence[int]) -> int | list[int]:
 def _divide_widths(node: Any) -> None:
     if isinstance(node, dict):
         for key, value in node.items():
-            if key.endswith("_channels"):
+            if key.endswith(("_channels", "_channel")):
                 node[key] = _divided(value)
             else:
                 _divide_widths(value)
@@ -108,6 +113,9 @@ def _divide_widths(node: Any) -> None:
 
 
 def _connect(neck: ConfigDict, channels: list[int]) -> None:
+    if isinstance(neck.in_channels, int):
+        neck.in_channels = channels[-1]
+        return
     # YOLOv3's neck lists the coarsest level first.
     coarse_first = neck.in_channels[0] > neck.in_channels[-1]
     neck.in_channels = channels[::-1] if coarse_first else channels

@@ -45,6 +45,8 @@ EPOCHS = 2
 OPTIONAL_PACKAGE = "sklearn"
 """What PAA's loss imports, and MMDetection does not ask for."""
 
+_HOOKS_OF_VALIDATION = ("tbd.HarmonyVisualizationHook",)
+
 OTHER_DETECTORS = (
     "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py",
     "mmdet::ghm/retinanet_r50_fpn_ghm-1x_coco.py",
@@ -160,7 +162,7 @@ def try_pair(config: str, full_width: bool = False) -> PairTrial:
         except ImportError as error:
             if OPTIONAL_PACKAGE not in str(error):
                 raise
-            missing = f"the student's own loss needs {OPTIONAL_PACKAGE}"
+            missing = "the student's own loss needs scikit-learn"
         else:
             probe.check(model)
             _check_export(config, cfg, runner)
@@ -177,8 +179,9 @@ def try_pair(config: str, full_width: bool = False) -> PairTrial:
 
 
 def shipped_distillations(folder: str | Path) -> list[str]:
-    """Paths of all distillation configs under a folder, but for its ``_base_``."""
-    paths = [path for path in sorted(Path(folder).rglob("*.py")) if "_base_" not in path.parts]
+    """Paths of all distillation configs in a folder, then in those inside it but ``_base_``."""
+    paths = sorted(Path(folder).rglob("*.py"), key=lambda path: (len(path.parts), path))
+    paths = [path for path in paths if "_base_" not in path.parts]
     return [str(path) for path in paths if load_config(str(path)).model.type in WRAPPER_TYPES]
 
 
@@ -269,6 +272,8 @@ def _trial_config(config: str, work_dir: str, full_width: bool) -> Config:
     for split in ("val", "test"):
         for part in ("dataloader", "cfg", "evaluator"):
             cfg[f"{split}_{part}"] = None
+    hooks = cfg.get("custom_hooks") or []
+    cfg.custom_hooks = [hook for hook in hooks if hook.type not in _HOOKS_OF_VALIDATION]
     cfg.train_cfg.max_epochs = EPOCHS
     # Visualizers are global, by name; a later trial must not write to this one's folder.
     cfg.visualizer.name = cfg.experiment_name
@@ -330,7 +335,18 @@ def _build_with_all_terms(cfg: Config) -> tuple[Runner, dict[str, str]]:
             found = re.search(r"distill\.(\w+)(?: \(\w+\))?:? (.*)", str(error))
             if found is None or found[1] not in others:
                 raise
-            refusals[others.pop(found[1])] = found[2].partition(" Drop the term")[0]
+            refused = {found[1]: others[found[1]]}
+            if found[2].startswith("needs "):
+                needs = _needs(others[found[1]])
+                refused |= {name: kind for name, kind in others.items() if _needs(kind) == needs}
+            for name, kind in refused.items():
+                refusals[kind] = found[2].partition(" Drop the term")[0]
+                others.pop(name)
+
+
+def _needs(kind: str) -> tuple[bool, bool]:
+    term = MODELS.get(kind)
+    return term.needs_predictions, term.needs_rois
 
 
 @torch.no_grad()

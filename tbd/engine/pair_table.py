@@ -1,5 +1,6 @@
 """The table of detectors and distillation terms in the documentation."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -83,7 +84,14 @@ def _reached(term: TermTrial) -> str:
     return " ".join(sorted({_LETTERS[part] for part in term.reaches}, key="BNHR".index))
 
 
+def _shortened(reason: str) -> str:
+    """The first sentence, without remarks in parentheses and the name of the detector."""
+    sentence = re.sub(r" \([^)]*\)", "", reason).partition(". ")[0].removesuffix(".")
+    return re.sub(r": \w+ has no ", ": it has no ", sentence)
+
+
 def _number(reason: str, reasons: list[str]) -> int:
+    reason = _shortened(reason)
     if reason not in reasons:
         reasons.append(reason)
     return reasons.index(reason) + 1

@@ -29,6 +29,15 @@ def test_cells_say_what_a_term_reached_or_why_not():
     assert lines[-3:] == ["1. no second stage", "2. needs a package", "3. no dense head"]
 
 
+def test_reasons_that_differ_by_the_detector_alone_are_one():
+    reasons = [
+        f"needs a head, which the student does not give: {name} has no head (of A). So it is."
+        for name in ("This", "That")
+    ]
+    lines = pair_tables([trial(r, Harmony=TermTrial(refusal=r)) for r in reasons]).splitlines()
+    assert lines[-1] == "1. needs a head, which the student does not give: it has no head"
+
+
 def test_the_text_above_the_tables_stays(tmp_path):
     document = tmp_path / "pairs.md"
     document.write_text(f"# By hand\n\n{BEGIN}\n\nold tables\n")
