@@ -2,6 +2,7 @@ import pytest
 import torch
 from mmdet.models.dense_heads import SSDHead
 from mmengine.config import ConfigDict
+from mmengine.registry import DefaultScope
 from torch import nn
 
 from tbd.compat.ssd import mend_ssd_prediction
@@ -11,26 +12,28 @@ pytestmark = pytest.mark.openmmlab
 
 def ssd_head(head_class=SSDHead):
     torch.manual_seed(0)
-    return head_class(
-        in_channels=(4, 4),
-        num_classes=2,
-        anchor_generator=dict(
-            type="SSDAnchorGenerator",
-            scale_major=False,
-            input_size=64,
-            min_sizes=[12, 24],
-            max_sizes=[24, 48],
-            strides=[16, 32],
-            ratios=[[2], [2]],
-        ),
-        test_cfg=ConfigDict(
-            nms_pre=100,
-            min_bbox_size=0,
-            score_thr=0.0,
-            nms=dict(type="nms", iou_threshold=0.5),
-            max_per_img=10,
-        ),
-    ).eval()
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        head = head_class(
+            in_channels=(4, 4),
+            num_classes=2,
+            anchor_generator=dict(
+                type="SSDAnchorGenerator",
+                scale_major=False,
+                input_size=64,
+                min_sizes=[12, 24],
+                max_sizes=[24, 48],
+                strides=[16, 32],
+                ratios=[[2], [2]],
+            ),
+            test_cfg=ConfigDict(
+                nms_pre=100,
+                min_bbox_size=0,
+                score_thr=0.0,
+                nms=dict(type="nms", iou_threshold=0.5),
+                max_per_img=10,
+            ),
+        )
+    return head.eval()
 
 
 def test_ssd_predicts_the_foreground_probabilities_of_its_softmax():
