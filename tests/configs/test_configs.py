@@ -7,6 +7,7 @@ import mmdet
 import pytest
 import yaml
 from mmdet.registry import HOOKS, METRICS, TRANSFORMS
+from mmengine.registry import DefaultScope
 from shipped import CONFIGS, ROOT, distillations, shipped
 
 from tbd.detectors.weights import without_pretrained
@@ -53,8 +54,9 @@ def test_parts_of_the_run_exist(name):
     evaluators = cfg.val_evaluator if isinstance(cfg.val_evaluator, list) else [cfg.val_evaluator]
     for metric in evaluators:
         assert METRICS.get(metric.type) is not None
-    for transform in transforms(cfg.train_dataloader.dataset):
-        TRANSFORMS.build(dict(transform))
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        for transform in transforms(cfg.train_dataloader.dataset):
+            TRANSFORMS.build(dict(transform))
 
 
 @pytest.mark.parametrize("name", sorted({*SMALL} - {*DISTILLATIONS}))
