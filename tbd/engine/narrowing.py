@@ -132,5 +132,3 @@ def _shorten_transformer(config: ConfigDict) -> None:
     for part in ("encoder", "decoder"):
         if part in config:
             config[part].num_layers = min(config[part].num_layers, 2)
-    if "num_queries" in config:
-        config.num_queries = min(config.num_queries, 100)

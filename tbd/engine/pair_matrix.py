@@ -152,10 +152,9 @@ def try_pair(config: str, full_width: bool = False) -> PairTrial:
         own_terms = tuple(term["type"] for term in cfg.model.distill.values() if term)
         runner, refusals = _build_with_all_terms(cfg)
         model = runner.model
-        for detector in _detectors(model).values():
-            _gather_statistics(detector, runner.train_dataloader.dataset)
         probe = _Probe()
-        runner.register_hook(probe, priority="VERY_LOW")
+        # Before averaging of weights makes its copy.
+        runner.register_hook(probe, priority="VERY_HIGH")
         missing = ""
         try:
             runner.train()
@@ -246,6 +245,9 @@ def _trial_config(config: str, work_dir: str, full_width: bool) -> Config:
     for role in ("student", "teacher"):
         detector = resolve_model_config(model[role], model.pop(f"{role}_options", None), key=role)
         detector = without_pretrained(detector)
+        if "num_queries" in detector:
+            # DINO chooses them among the cells of the image, of which a small one has fewer.
+            detector.num_queries = min(detector.num_queries, 100)
         model[role] = detector if full_width else narrow_detector(detector)
     model.update(teacher_ckpt=None, allow_random_teacher=True)
     _use_every_phase(model.student)
@@ -355,17 +357,23 @@ def _gather_statistics(detector: BaseDetector, images: RandomBoxesDataset) -> No
 
     Pretrained backbones bring statistics that fit their weights.
     """
+
+    def adopt(norm: _BatchNorm, inputs: tuple[Tensor, ...]) -> None:
+        if norm.running_mean is None or norm.running_var is None:
+            return
+        variance, mean = torch.var_mean(inputs[0], dim=(0, 2, 3), correction=0)
+        norm.running_mean.copy_(mean)
+        # A channel that hardly varies over so few pixels would amplify the least difference.
+        norm.running_var.copy_(variance.clamp(min=variance.mean()))
+
     modes = {module: module.training for module in detector.modules()}
     detector.eval()
-    norms = [m for m in detector.modules() if isinstance(m, _BatchNorm) and m.eps > 0]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.train()
-        norm.momentum = 1.0
+    norms = [module for module in detector.modules() if isinstance(module, _BatchNorm)]
+    handles = [norm.register_forward_pre_hook(adopt) for norm in norms]
     data = dict(inputs=[images[index]["inputs"] for index in range(len(images))])
     detector.extract_feat(detector.data_preprocessor(data, False)["inputs"])
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+    for handle in handles:
+        handle.remove()
     for module, training in modes.items():
         module.training = training
 
@@ -377,6 +385,11 @@ class _Probe(Hook):
         self.losses: list[dict[str, float]] = []
         self.gradients: dict[str, tuple[str, ...]] = {}
         self.before: dict[str, dict[str, Tensor]] = {}
+
+    def before_run(self, runner: Runner) -> None:
+        """Bring the activations of both detectors, whose weights are set now, to a usual scale."""
+        for detector in _detectors(runner.model).values():
+            _gather_statistics(detector, runner.train_dataloader.dataset)
 
     def before_train(self, runner: Runner) -> None:
         """Remember the weights of both detectors, and read along where losses are summed."""

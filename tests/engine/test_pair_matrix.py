@@ -5,7 +5,6 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from mmdet.models.dense_heads import paa_head
@@ -61,40 +60,12 @@ def test_a_pair_of_two_stages_and_one_with_other_pyramids():
     assert "the teacher does not give" in trial.terms["tbd.RoIDistillation"].refusal
 
 
-class Mixture:
-    """Expectation maximisation for two normal distributions on a line, as PAA uses one."""
-
-    def __init__(self, components, weights_init, means_init, precisions_init, covariance_type):
-        self.weights = np.asarray(weights_init, dtype=float)
-        self.means = np.asarray(means_init, dtype=float).ravel()
-        self.variances = 1 / np.asarray(precisions_init, dtype=float).ravel()
-
-    def fit(self, samples):
-        for _ in range(20):
-            share = np.exp(self._log_joint(samples) - self.score_samples(samples)[:, None])
-            count = share.sum(axis=0) + 1e-9
-            self.weights = count / count.sum()
-            self.means = (share * samples).sum(axis=0) / count
-            self.variances = (share * (samples - self.means) ** 2).sum(axis=0) / count + 1e-6
-
-    def predict(self, samples):
-        return self._log_joint(samples).argmax(axis=1)
-
-    def score_samples(self, samples):
-        return np.logaddexp.reduce(self._log_joint(samples), axis=1)
-
-    def _log_joint(self, samples):
-        squares = (samples - self.means) ** 2 / self.variances
-        return np.log(self.weights) - (np.log(2 * np.pi * self.variances) + squares) / 2
-
-
 @pytest.mark.slow
-def test_paa_works_where_a_mixture_model_is_at_hand(monkeypatch):
-    package = type("mixture", (), {"GaussianMixture": Mixture})
-    monkeypatch.setattr(paa_head, "skm", paa_head.skm or package)
+def test_what_the_students_own_loss_lacks_is_said(monkeypatch):
+    monkeypatch.setattr(paa_head, "skm", None)
     trial = try_pair(str(ROOT / "tbd_paa_r101_r50.py"))
-    assert not trial.missing
-    assert "bbox_head" in trial.terms["tbd.HarmonyDistillation"].reaches
+    assert trial.missing == "the student's own loss needs scikit-learn"
+    assert trial.terms["tbd.HarmonyDistillation"].losses is None
 
 
 @pytest.fixture
