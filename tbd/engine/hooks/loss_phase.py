@@ -1,20 +1,16 @@
 """Change of the classification loss during training."""
 
-from collections.abc import Sequence
-
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from tbd.engine.hooks.moment import MomentHook
 from tbd.engine.wrappers import unwrap
 from tbd.losses import TwoPhaseLoss
 from tbd.registry import HOOKS
 
 
 @HOOKS.register_module()
-class LossPhaseHook(Hook):
+class LossPhaseHook(MomentHook):
     """Tell every ``tbd.TwoPhaseLoss`` of the model when its second phase begins.
-
-    The phase follows from the counter alone, so a resumed run is in the right one.
 
     Args:
         epoch: Number of epochs of the first phase; epochs are counted from 0, so epoch number
@@ -26,16 +22,7 @@ class LossPhaseHook(Hook):
     """
 
     def __init__(self, epoch: int | None = None, iteration: int | None = None) -> None:
-        if (epoch is None) == (iteration is None):
-            raise ValueError(
-                f"tbd.LossPhaseHook: epoch={epoch} and iteration={iteration}; "
-                "give exactly one of them"
-            )
-        for name, value in (("epoch", epoch), ("iteration", iteration)):
-            if value is not None and value < 0:
-                raise ValueError(f"tbd.LossPhaseHook: {name}={value} must not be negative")
-        self.epoch = epoch
-        self.iteration = iteration
+        super().__init__(epoch, iteration)
         self._losses: list[TwoPhaseLoss] = []
 
     def before_train(self, runner: Runner) -> None:
@@ -62,25 +49,14 @@ class LossPhaseHook(Hook):
                     "the second phase would never come"
                 )
 
-    def before_train_epoch(self, runner: Runner) -> None:
-        """Set the phase by the epoch."""
-        if self.epoch is not None:
-            self._set(runner, runner.epoch >= self.epoch)
-
-    def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | Sequence | None = None
-    ) -> None:
-        """Set the phase by the iteration."""
-        if self.iteration is not None:
-            self._set(runner, runner.iter >= self.iteration)
-
-    def _set(self, runner: Runner, second: bool) -> None:
-        if all(loss.second_phase == second for loss in self._losses):
+    def apply(self, runner: Runner, reached: bool) -> None:
+        """Set the phase."""
+        if all(loss.second_phase == reached for loss in self._losses):
             return
         for loss in self._losses:
-            loss.second_phase = second
+            loss.second_phase = reached
         current = self._losses[0].current
         runner.logger.info(
             f"classification loss from epoch {runner.epoch}, iteration {runner.iter} on: "
-            f"{type(current).__name__} ({'second' if second else 'first'} phase)"
+            f"{type(current).__name__} ({'second' if reached else 'first'} phase)"
         )
