@@ -16,6 +16,7 @@ from tiny_run import (
 )
 
 from tbd.compat import load_checkpoint
+from tbd.engine.pair_table import BEGIN
 
 
 def start(*command, **environment):
@@ -122,3 +123,23 @@ def test_an_error_is_the_last_line(config, tmp_path):
     assert result.returncode == 1
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith("FileNotFoundError: train_dataloader.dataset.ann_file")
+
+
+@pytest.mark.slow
+def test_a_pair_is_tried_and_tabulated(config, tmp_path):
+    document = tmp_path / "pairs.md"
+    document.write_text(f"# By hand\n\n{BEGIN}\n")
+    result = python_tool("pair_matrix.py", config, "--out", document)
+    assert result.returncode == 0, result.stderr
+    assert "[1/1] run: works" in result.stdout
+    assert "| `run` | RetinaNet | RetinaNet |" in document.read_text()
+
+
+@pytest.mark.slow
+def test_a_pair_that_fails_is_named(config, tmp_path):
+    broken = tmp_path / "broken.py"
+    broken.write_text(f"_base_ = {config!r}\nmodel = dict(student=dict(backbone=dict(depth=7)))\n")
+    result = python_tool("pair_matrix.py", broken)
+    assert result.returncode == 1
+    assert "[1/1] broken: FAILED" in result.stdout
+    assert f"1 of 1 failed: {broken}" in result.stderr

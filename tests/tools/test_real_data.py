@@ -7,10 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmdet.registry import DATASETS
+from mmdet.structures.bbox import get_box_tensor
+from mmengine.registry import DefaultScope
+from mmengine.runner import set_random_seed
+from shipped import CONFIGS
+from shipped import ROOT as CONFIG_ROOT
 from tiny_run import ROOT, process_environment
 
 from tbd.compat import load_checkpoint
 from tbd.detectors import build_detector, resolve_model_config
+from tbd.engine import check_data, load_config
 
 DATA = Path(os.environ.get("TBD_DATA", ROOT / "data")).absolute()
 
@@ -90,3 +97,24 @@ def test_small_config_trains_and_evaluates_on_real_images(name, tmp_path):
     assert "hd.loss_harmony" in output
     assert "coco/bbox_mAP" in output
     assert (tmp_path / "work/student.pth").is_file()
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if "/" not in name])
+def test_training_data_of_a_coco_config_is_read(name):
+    cfg = load_config(str(CONFIG_ROOT / name), {"data_root": str(data_set("coco_mini"))})
+    check_data(cfg, ("train", "val"))
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    set_random_seed(0)
+    assert len(dataset.metainfo["classes"]) == 80
+    item = dataset[0]
+    assert item["inputs"].shape[0] == 3
+    instances = item["data_samples"].gt_instances
+    height, width = item["data_samples"].img_shape
+    assert item["inputs"].shape[1:] == (height, width)
+    boxes = get_box_tensor(instances.bboxes)
+    assert len(boxes) > 0
+    assert (boxes >= 0).all()
+    assert (boxes <= torch.tensor([width, height, width, height])).all()
+    if "Mask" in cfg.model.student.type:
+        assert instances.masks.masks.shape == (len(boxes), height, width)
