@@ -86,6 +86,14 @@ def test_a_distillation_ends_with_the_students_files(name):
     assert hooks.checkpoint.max_keep_ckpts > 1
 
 
+@pytest.mark.parametrize("name", COCO)
+def test_the_learning_rate_is_for_the_batch_that_the_text_says(name):
+    batch = shipped(name).train_dataloader.batch_size
+    assert shipped(name).auto_scale_lr.base_batch_size == 8 * batch
+    text = " ".join((ROOT / name).read_text().split('"""')[1].split())
+    assert f"learning rate is for 8 GPUs × {batch} images" in text
+
+
 @pytest.mark.openmmlab
 def test_the_model_zoo_is_read():
     assert len(model_zoo()) > 400
