@@ -363,6 +363,8 @@ def _standard_names(
         "harmony": values.get("harmony/mean_score"),
         "correlation": values.get("harmony/pearson"),
         "calibration_error": values.get("harmony/calibration_error"),
+        "mean_score": values.get("harmony/mean_confidence"),
+        "mean_iou": values.get("harmony/mean_iou"),
         # Negative where the ranking by score is the better one.
         "ap_lost": None if lost is None else 100 * lost,
     }

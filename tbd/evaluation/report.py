@@ -25,6 +25,8 @@ METRICS = {
     "harmony": ("harmony score", ".3f"),
     "correlation": ("correlation", ".3f"),
     "calibration_error": ("calibration error", ".3f"),
+    "mean_score": ("mean score", ".3f"),
+    "mean_iou": ("mean IoU", ".3f"),
     "ap_lost": ("AP lost", ".1f"),
     "params": ("params (M)", ".2f"),
     "milliseconds": ("ms / image", ".1f"),
