@@ -12,6 +12,7 @@ from tbd.engine import launch, launched, set_launcher
 
 # Runs and prints the threads that are left, before the process could end.
 SCRIPT = """
+import os
 import sys
 from pathlib import Path
 from tbd import engine
@@ -19,7 +20,8 @@ from tbd import engine
 run, *arguments = sys.argv[1:]
 getattr(engine, run)(*arguments, launcher="pytorch")
 names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
-print("LEFT", [name for name in names if "gloo" in name])
+# One write: print makes several of unbuffered output, which two processes may interleave.
+os.write(1, f"LEFT {[name for name in names if 'gloo' in name]}\\n".encode())
 """
 
 RENDEZVOUS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
