@@ -9,8 +9,8 @@ from typing import get_args
 
 from mmengine.config import DictAction
 
-from tbd.engine.harmony_analysis import AnalysisSettings, Subject, analyze
 from tbd.harmony import Norm
+from tbd.studies.harmony.analysis import AnalysisSettings, Subject, analyze
 
 
 def parse_args() -> argparse.Namespace:

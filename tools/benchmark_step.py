@@ -8,7 +8,7 @@ from mmengine.device import get_device
 from mmengine.logging import MMLogger
 
 from tbd.engine import load_config
-from tbd.engine.step_benchmark import StepBatch, measure_memory, measure_times
+from tbd.studies.step_cost import StepBatch, measure_memory, measure_times
 
 
 def parse_args() -> argparse.Namespace:

@@ -8,8 +8,8 @@ distilled into itself.
 import argparse
 from pathlib import Path
 
-from tbd.engine.pair_matrix import OTHER_DETECTORS, shipped_distillations, try_pairs
-from tbd.engine.pair_table import write_pair_tables
+from tbd.studies.pairs.table import write_pair_tables
+from tbd.studies.pairs.trial import OTHER_DETECTORS, shipped_distillations, try_pairs
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 

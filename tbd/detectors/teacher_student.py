@@ -18,16 +18,16 @@ from tbd.detectors.inspection import count_classes, inspect_detector
 from tbd.detectors.model_config import build_detector, resolve_model_config
 from tbd.detectors.pyramids import match_pyramids
 from tbd.detectors.randomness import isolated_randomness
+from tbd.detectors.recorder import OutputRecorder
 from tbd.detectors.renormalization import InputRenormalization
 from tbd.detectors.roi_inference import predict_rois, roi_stages
-from tbd.detectors.taps import OutputTap
 from tbd.detectors.weights import (
     TeacherWeights,
     inherit_from_teacher,
     load_teacher,
     without_pretrained,
 )
-from tbd.distill import DetectorSpec, DistillationTerm, RoISpec, View
+from tbd.distill import DetectorSpec, DistillationTerm, RoISpec, UnsuitablePairError, View
 from tbd.precision import without_autocast
 from tbd.predictions import RoIPredictions, build_adapter, no_predictions, read_box_head
 from tbd.registry import MODELS
@@ -131,7 +131,7 @@ class TeacherStudentDetector(BaseDetector):
                 try:
                     term.connect(student_spec, teacher_spec)
                 except ValueError as error:
-                    raise ValueError(f"distill.{name}: {error}") from error
+                    raise UnsuitablePairError(name, str(error)) from error
         self.teacher_classes = weights.classes if weights else None
         needs_head = any(term.needs_predictions for term in self.terms.values())
         self.student_head = _head_name(student_spec) if needs_head else None
@@ -311,7 +311,7 @@ class TeacherStudentDetector(BaseDetector):
             lines.append("  no distillation term: this is plain training of the student")
         return "\n".join(lines)
 
-    def _tap_student(self) -> OutputTap:
+    def _tap_student(self) -> OutputRecorder:
         student = self.student
         tapped = {"features": student.neck if student.with_neck else student.backbone}
         if self.student_head:
@@ -321,9 +321,9 @@ class TeacherStudentDetector(BaseDetector):
             for index, (extractor, box_head) in enumerate(roi_stages(student.roi_head)):
                 stages |= {f"proposals_{index}": extractor, f"roi_{index}": box_head}
         # A cascade stops early where no proposal is left.
-        return OutputTap(tapped | stages, optional=stages)
+        return OutputRecorder(tapped | stages, optional=stages)
 
-    def _student_rois(self, tap: OutputTap) -> tuple[RoIPredictions, ...]:
+    def _student_rois(self, tap: OutputRecorder) -> tuple[RoIPredictions, ...]:
         stages = []
         for index, (_, box_head) in enumerate(roi_stages(self.student.roi_head)):
             if f"roi_{index}" in tap.outputs:
@@ -343,10 +343,13 @@ class TeacherStudentDetector(BaseDetector):
                 if term.needs_rois and spec.roi is None:
                     missing["a second stage"] = spec.roi_error
                 for need, reason in missing.items():
-                    raise ValueError(
-                        f"distill.{name} ({type(term).__name__}) needs {need}, which the "
-                        f"{spec.role} does not give: {reason} Drop the term with "
-                        f"distill={{'{name}': None}} or take another {spec.role}."
+                    raise UnsuitablePairError(
+                        name,
+                        f"{type(term).__name__} needs {need}, which the {spec.role} does not "
+                        f"give: {reason}",
+                        f"Drop the term with distill={{'{name}': None}} or take another "
+                        f"{spec.role}.",
+                        needs=need,
                     )
 
 

@@ -7,7 +7,7 @@ from tbd.distill.task_decoupled import (
     TaskDecoupledFeatureDistillation,
     task_decoupled_feature_loss,
 )
-from tbd.distill.term import DistillationTerm
+from tbd.distill.term import DistillationTerm, UnsuitablePairError
 from tbd.distill.view import DetectorSpec, HeadSpec, RoISpec, View
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "RoIDistillation",
     "RoISpec",
     "TaskDecoupledFeatureDistillation",
+    "UnsuitablePairError",
     "View",
     "harmony_distillation_loss",
     "pearson_feature_loss",

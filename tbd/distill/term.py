@@ -9,6 +9,29 @@ from torch import Tensor, nn
 from tbd.distill.view import DetectorSpec, View
 
 
+class UnsuitablePairError(ValueError):
+    """A pair of detectors cannot carry a distillation term.
+
+    Args:
+        term: Name of the term, its key in ``model.distill``.
+        reason: What does not suit, naming both sides.
+        advice: What to change; may be empty.
+        needs: What the term reads and one of the detectors does not give; empty
+            where something else does not suit.
+
+    Attributes:
+        term: As given.
+        reason: As given.
+        needs: As given.
+    """
+
+    def __init__(self, term: str, reason: str, advice: str = "", needs: str = "") -> None:
+        super().__init__(f"distill.{term}: {reason} {advice}".rstrip())
+        self.term = term
+        self.reason = reason
+        self.needs = needs
+
+
 class DistillationTerm(nn.Module, ABC):
     """One loss between the views of a student and a teacher.
 

@@ -122,7 +122,7 @@ def test_detectors_without_a_dense_head_are_distilled(student, teacher):
 def test_harmony_distillation_says_that_there_is_no_dense_head(role, student, teacher):
     terms = dict(hd=dict(type="tbd.HarmonyDistillation"))
     message = (
-        rf"distill\.hd .*needs dense predictions, which the {role} does not give: DeformableDETR "
+        rf"distill\.hd: .*needs dense predictions, which the {role} does not give: DeformableDETR "
         r"has no dense head.*bbox_head is a DeformableDETRHead.*terms that compare features"
     )
     with pytest.raises(ValueError, match=message):

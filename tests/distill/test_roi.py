@@ -111,9 +111,9 @@ def test_losses_scale_with_their_weights():
 
 
 def test_one_stage_detectors_have_no_second_stage_to_distill():
-    with pytest.raises(ValueError, match=r"distill\.roi .*second stage.*student.*no roi_head"):
+    with pytest.raises(ValueError, match=r"distill\.roi: .*second stage.*student.*no roi_head"):
         build(student=tiny.retinanet(), teacher=tiny.retinanet())
-    with pytest.raises(ValueError, match=r"distill\.roi .*the teacher does not give"):
+    with pytest.raises(ValueError, match=r"distill\.roi: .*the teacher does not give"):
         build(teacher=tiny.retinanet(), level_map=[(1, 0)])
 
 

@@ -16,7 +16,7 @@ from tiny_run import (
 )
 
 from tbd.compat import load_checkpoint
-from tbd.engine.pair_table import BEGIN
+from tbd.studies.pairs.table import BEGIN
 
 
 def start(*command, **environment):

@@ -6,8 +6,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from tbd.detectors import TeacherStudentDetector
+from tbd.detectors.classes import describe_difference, list_names
 from tbd.detectors.inspection import count_classes
-from tbd.engine.class_names import describe_difference, list_names
 from tbd.engine.wrappers import unwrap
 from tbd.registry import HOOKS
 

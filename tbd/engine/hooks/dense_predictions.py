@@ -5,8 +5,8 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from tbd.engine.dense_tap import DenseTap
 from tbd.engine.wrappers import unwrap
+from tbd.evaluation.dense_recorder import DenseRecorder
 from tbd.predictions import UnsupportedHeadError
 from tbd.registry import HOOKS
 
@@ -25,7 +25,7 @@ class DensePredictionsHook(Hook):
 
     def __init__(self, score_thr: float = 0.3) -> None:
         self.score_thr = score_thr
-        self._tap: DenseTap | None = None
+        self._tap: DenseRecorder | None = None
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Start to read.
@@ -34,7 +34,7 @@ class DensePredictionsHook(Hook):
             ValueError: The detector has no dense head that can be read.
         """
         try:
-            self._tap = DenseTap(unwrap(runner.model), self.score_thr)
+            self._tap = DenseRecorder(unwrap(runner.model), self.score_thr)
         except UnsupportedHeadError as error:
             raise ValueError(
                 f"custom_hooks: tbd.DensePredictionsHook is set, but {error} Remove the hook and "

@@ -18,12 +18,12 @@ from torch import nn
 from tbd.detectors import TeacherStudentDetector
 from tbd.detectors.randomness import isolated_randomness
 from tbd.distill import HarmonyDistillation
-from tbd.engine.dense_tap import input_ground_truth
-from tbd.engine.map_pictures import cell_offset, input_picture, map_arrays, map_strides
 from tbd.engine.wrappers import unwrap
+from tbd.evaluation.dense_recorder import input_ground_truth
 from tbd.harmony import HarmonyScoreHead, Norm, harmony_weight
 from tbd.predictions import UnsupportedHeadError, build_adapter, find_dense_head
 from tbd.registry import HOOKS
+from tbd.visualization.map_pictures import cell_offset, input_picture, map_arrays, map_strides
 from tbd.visualization.maps import HARMONY_LIMITS, MapColumn, draw_maps, to_pixels
 
 

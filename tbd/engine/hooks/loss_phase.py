@@ -2,14 +2,14 @@
 
 from mmengine.runner import Runner
 
-from tbd.engine.hooks.moment import MomentHook
+from tbd.engine.hooks.milestone import MilestoneHook
 from tbd.engine.wrappers import unwrap
 from tbd.losses import TwoPhaseLoss
 from tbd.registry import HOOKS
 
 
 @HOOKS.register_module()
-class LossPhaseHook(MomentHook):
+class LossPhaseHook(MilestoneHook):
     """Tell every ``tbd.TwoPhaseLoss`` of the model when its second phase begins.
 
     Args:

@@ -2,13 +2,13 @@
 
 from mmengine.runner import Runner
 
-from tbd.engine.hooks.moment import MomentHook
+from tbd.engine.hooks.milestone import MilestoneHook
 from tbd.engine.wrappers import unwrap
 from tbd.registry import HOOKS
 
 
 @HOOKS.register_module()
-class StopDistillationHook(MomentHook):
+class StopDistillationHook(MilestoneHook):
     """Stop distilling, and with it the teacher's cost, from an epoch or iteration on.
 
     Args:

@@ -1,6 +1,6 @@
 import torch
 
-from tbd.datasets.random_boxes import RandomBoxesDataset
+from tbd.studies.pairs.random_boxes import RandomBoxesDataset
 
 
 def test_an_item_depends_on_its_index_alone():

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from tbd.engine.pair_matrix import PairTrial, TermTrial
+from tbd.studies.pairs.trial import PairTrial, TermTrial
 
 BEGIN = "<!-- Below here everything is written by tools/pair_matrix.py. -->"
 

@@ -4,8 +4,8 @@ import torch
 from tiny import faster_rcnn, retinanet, samples
 
 from tbd.detectors import build_detector, resolve_model_config
-from tbd.detectors.lifted_nms import lifted_nms
-from tbd.evaluation.suppression import Candidates, suppress
+from tbd.studies.harmony.lifted_nms import lifted_nms
+from tbd.studies.harmony.suppression import Candidates, suppress
 
 
 def predict(model):

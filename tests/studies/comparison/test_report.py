@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from tbd.evaluation.report import RunResult, format_table, summarize, write_report
+from tbd.studies.comparison.report import RunResult, format_table, summarize, write_report
 
 
 def result(name, seed, ap, **metrics):

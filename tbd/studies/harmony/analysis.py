@@ -22,22 +22,22 @@ from mmengine.utils import track_iter_progress
 
 from tbd.compat import load_checkpoint
 from tbd.detectors import build_detector, predict_densely, resolve_model_config
+from tbd.detectors.classes import describe_difference, list_names
 from tbd.detectors.inspection import count_classes
-from tbd.detectors.lifted_nms import lifted_nms
 from tbd.detectors.weights import checkpoint_classes
-from tbd.engine.class_names import describe_difference, list_names
 from tbd.engine.config import load_config
 from tbd.engine.data_check import check_data
-from tbd.engine.dense_tap import DenseTap, input_ground_truth
 from tbd.engine.export import load_strictly
-from tbd.engine.harmony_report import HarmonyResult, SavedPicture, format_tables, write_report
-from tbd.engine.map_pictures import cell_offset, input_picture, map_arrays, map_strides
 from tbd.evaluation.agreement import CALIBRATION_BINS, calibration_bins
+from tbd.evaluation.dense_recorder import DenseRecorder, input_ground_truth
 from tbd.evaluation.harmony import HarmonyMetric, ImageRecord
-from tbd.evaluation.suppression import Candidates, Rivals, find_rivals, suppress
 from tbd.harmony import HarmonyScoreHead
 from tbd.harmony.functional import Norm
 from tbd.predictions import UnsupportedHeadError
+from tbd.studies.harmony.lifted_nms import lifted_nms
+from tbd.studies.harmony.report import HarmonyResult, SavedPicture, format_tables, write_report
+from tbd.studies.harmony.suppression import Candidates, Rivals, find_rivals, suppress
+from tbd.visualization.map_pictures import cell_offset, input_picture, map_arrays, map_strides
 from tbd.visualization.maps import HARMONY_LIMITS, MapColumn, draw_maps
 from tbd.visualization.suppressed_pairs import SuppressedPair, draw_suppressed_pairs
 
@@ -318,17 +318,17 @@ class _Analysis:
     @torch.no_grad()
     def run(self) -> HarmonyResult:
         try:
-            tap = DenseTap(self._model, self._settings.score_thr)
+            recorder = DenseRecorder(self._model, self._settings.score_thr)
             notes = []
         except UnsupportedHeadError as error:
-            tap = None
+            recorder = None
             notes = [f"No dense predictions and no maps: {error}"]
-        metric = HarmonyMetric(self._settings.score_thr, dense=tap is not None)
+        metric = HarmonyMetric(self._settings.score_thr, dense=recorder is not None)
         metric.dataset_meta = self._loader.dataset.metainfo
-        if tap is None:
+        if recorder is None:
             self._predict(metric)
         else:
-            with tap:
+            with recorder:
                 self._predict(metric)
         figures = _Histograms.of(metric.results, self._settings.score_thr)
         values = metric.evaluate(len(self._loader.dataset))
@@ -347,7 +347,7 @@ class _Analysis:
             iou_histogram=figures.iou,
             density=figures.density,
             calibration=figures.calibration,
-            maps=self._draw_maps() if tap is not None else [],
+            maps=self._draw_maps() if recorder is not None else [],
             pairs=pairs,
             notes=notes,
         )

@@ -13,7 +13,7 @@ from tbd.evaluation.harmony import DENSE_KEY
 from tbd.predictions import build_adapter, find_dense_head
 
 
-class DenseTap:
+class DenseRecorder:
     """Context in which every sample that a detector predicts gets a summary of what led to it.
 
     The summary is that of the dense head's predictions before NMS (of a two-stage detector: the
@@ -37,7 +37,7 @@ class DenseTap:
         self._output: Any = None
         self._handles: list[RemovableHandle] = []
 
-    def __enter__(self) -> "DenseTap":
+    def __enter__(self) -> "DenseRecorder":
         self._handles = [
             self._head.register_forward_hook(self._keep),
             self._detector.register_forward_hook(self._attach),

@@ -6,7 +6,7 @@ from tiny_run import config_dict, write_config, write_data
 
 from tbd.detectors import build_detector, resolve_model_config
 from tbd.engine import evaluate, train
-from tbd.engine.dense_tap import DenseTap
+from tbd.evaluation.dense_recorder import DenseRecorder
 from tbd.evaluation.dense_summary import measure_summaries
 from tbd.evaluation.harmony import DENSE_KEY
 from tbd.predictions import UnsupportedHeadError
@@ -68,7 +68,7 @@ def expected_pairs(model, head, score_thr):
 )
 def test_summaries_are_those_of_the_heads_own_boxes(config, name):
     model = build(config)
-    with DenseTap(model, 0.5):
+    with DenseRecorder(model, 0.5):
         # Original images of another size and shape.
         found = model.test_step(scaled_batch((2.0, 0.5)))
     measured = measure_summaries([sample.get(DENSE_KEY) for sample in found])
@@ -83,10 +83,10 @@ def test_summaries_are_those_of_the_heads_own_boxes(config, name):
 
 def test_nothing_is_left_behind():
     model = build(retinanet())
-    tap = DenseTap(model, 0.3)
-    with tap:
+    recorder = DenseRecorder(model, 0.3)
+    with recorder:
         model.test_step(scaled_batch((1.0, 1.0)))
-    assert tap._output is None
+    assert recorder._output is None
     assert DENSE_KEY not in model.test_step(scaled_batch((1.0, 1.0)))[0]
 
 
@@ -95,13 +95,13 @@ def test_samples_without_ground_truth_name_the_pipeline_step():
     data = scaled_batch((1.0, 1.0))
     for sample in data["data_samples"]:
         del sample.gt_instances
-    with DenseTap(model, 0.3), pytest.raises(ValueError, match="LoadAnnotations"):
+    with DenseRecorder(model, 0.3), pytest.raises(ValueError, match="LoadAnnotations"):
         model.test_step(data)
 
 
 def test_a_detector_without_a_dense_head():
     with pytest.raises(UnsupportedHeadError, match="no dense head"):
-        DenseTap(torch.nn.Identity(), 0.3)
+        DenseRecorder(torch.nn.Identity(), 0.3)
 
 
 @pytest.mark.openmmlab

@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 
-class OutputTap:
+class OutputRecorder:
     """Context in which the inputs and outputs of some modules are kept.
 
     Its hooks are gone when the context ends. Containers are copied, since some
@@ -30,7 +30,7 @@ class OutputTap:
         self._required = modules.keys() - set(optional)
         self._handles: list[RemovableHandle] = []
 
-    def __enter__(self) -> "OutputTap":
+    def __enter__(self) -> "OutputRecorder":
         for name, module in self._modules.items():
             self._handles.append(module.register_forward_hook(self._keep_as(name)))
         return self

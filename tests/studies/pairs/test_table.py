@@ -1,7 +1,7 @@
 import pytest
 
-from tbd.engine.pair_matrix import PairTrial, TermTrial
-from tbd.engine.pair_table import BEGIN, pair_tables, write_pair_tables
+from tbd.studies.pairs.table import BEGIN, pair_tables, write_pair_tables
+from tbd.studies.pairs.trial import PairTrial, TermTrial
 
 
 def trial(name, own=(), missing="", **terms):

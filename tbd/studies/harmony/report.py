@@ -13,13 +13,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tbd.evaluation.agreement import HARMONIOUS, iou_share_names
-from tbd.evaluation.markdown import markdown_table
 from tbd.visualization.harmony_figures import (
     draw_calibration,
     draw_iou_histogram,
     draw_score_iou_density,
 )
 from tbd.visualization.html_report import Picture, Section, render_html
+from tbd.visualization.markdown import markdown_table
 
 
 @dataclass(frozen=True)

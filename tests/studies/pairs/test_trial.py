@@ -14,9 +14,9 @@ from tiny_run import config_dict, write_config
 
 from tbd.detectors.frozen_teacher import FrozenTeacher
 from tbd.distill import PearsonFeatureDistillation
-from tbd.engine import pair_matrix
-from tbd.engine.pair_matrix import PairError, try_pair, try_pairs
+from tbd.engine import export_student
 from tbd.registry import MODELS
+from tbd.studies.pairs.trial import PairError, try_pair, try_pairs
 
 
 @pytest.fixture(scope="module")
@@ -130,8 +130,8 @@ def test_an_export_of_other_weights_is_noticed(tiny_pair, monkeypatch):
         content["state_dict"]["bbox_head.retina_reg.bias"] += 1
         torch.save(content, path)
 
-    original = pair_matrix.export_student
-    monkeypatch.setattr(pair_matrix, "export_student", export_wrongly)
+    original = export_student
+    monkeypatch.setattr("tbd.studies.pairs.trial.export_student", export_wrongly)
     with pytest.raises(PairError, match="predicts something else"):
         try_pair(tiny_pair())
 

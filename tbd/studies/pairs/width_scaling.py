@@ -14,7 +14,7 @@ DIVISOR = 4
 _PROBE_SIZE = 64
 
 
-def narrow_detector(config: ConfigDict) -> ConfigDict:
+def scale_widths(config: ConfigDict) -> ConfigDict:
     """Narrow a detector to a fraction of its channels, and thin out what repeats.
 
     Backbones without a setting for their width (VGG, Darknet) stay as they are,

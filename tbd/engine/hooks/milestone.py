@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 
-class MomentHook(Hook):
+class MilestoneHook(Hook):
     """Base of hooks that act from an epoch or iteration on.
 
     Whether the moment has come is read from the runner's counters alone, so it

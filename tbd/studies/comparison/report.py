@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tbd.evaluation.markdown import markdown_table
+from tbd.visualization.markdown import markdown_table
 
 METRICS = {
     "ap": ("AP", ".1f"),

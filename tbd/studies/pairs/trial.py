@@ -8,7 +8,6 @@ options, losses, optimizer, schedule and hooks are the config's own.
 import copy
 import multiprocessing
 import os
-import re
 import tempfile
 import time
 import warnings
@@ -29,15 +28,15 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from tbd.compat import load_checkpoint
-from tbd.datasets.random_boxes import RandomBoxesDataset
 from tbd.detectors import TeacherStudentDetector, resolve_model_config
 from tbd.detectors.model_config import WRAPPER_TYPES
 from tbd.detectors.weights import without_pretrained
-from tbd.distill import DistillationTerm
+from tbd.distill import DistillationTerm, UnsuitablePairError
 from tbd.engine.config import load_config
 from tbd.engine.export import export_student
-from tbd.engine.narrowing import narrow_detector
 from tbd.registry import MODELS
+from tbd.studies.pairs.random_boxes import RandomBoxesDataset
+from tbd.studies.pairs.width_scaling import scale_widths
 
 BATCH_SIZE = 2
 IMAGE_SIZE = 128
@@ -248,7 +247,7 @@ def _trial_config(config: str, work_dir: str, full_width: bool) -> Config:
         if "num_queries" in detector:
             # DINO chooses them among the cells of the image, of which a small one has fewer.
             detector.num_queries = min(detector.num_queries, 100)
-        model[role] = detector if full_width else narrow_detector(detector)
+        model[role] = detector if full_width else scale_widths(detector)
     model.update(teacher_ckpt=None, allow_random_teacher=True)
     _use_every_phase(model.student)
     # The student is exported from the config itself, further down.
@@ -333,16 +332,15 @@ def _build_with_all_terms(cfg: Config) -> tuple[Runner, dict[str, str]]:
         trial.model.distill.update({name: dict(type=kind) for name, kind in others.items()})
         try:
             return Runner.from_cfg(trial), refusals
-        except ValueError as error:
-            found = re.search(r"distill\.(\w+)(?: \(\w+\))?:? (.*)", str(error))
-            if found is None or found[1] not in others:
+        except UnsuitablePairError as error:
+            if error.term not in others:
                 raise
-            refused = {found[1]: others[found[1]]}
-            if found[2].startswith("needs "):
-                needs = _needs(others[found[1]])
+            refused = {error.term: others[error.term]}
+            if error.needs:
+                needs = _needs(others[error.term])
                 refused |= {name: kind for name, kind in others.items() if _needs(kind) == needs}
             for name, kind in refused.items():
-                refusals[kind] = found[2].partition(" Drop the term")[0]
+                refusals[kind] = error.reason
                 others.pop(name)
 
 

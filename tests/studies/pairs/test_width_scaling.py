@@ -5,7 +5,7 @@ from tiny import retinanet
 from tbd.detectors import build_detector, resolve_model_config
 from tbd.detectors.inspection import inspect_detector
 from tbd.detectors.weights import without_pretrained
-from tbd.engine.narrowing import DIVISOR, narrow_detector
+from tbd.studies.pairs.width_scaling import DIVISOR, scale_widths
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from tbd.engine.narrowing import DIVISOR, narrow_detector
 )
 def test_a_narrow_detector_is_the_same_but_for_its_widths(config):
     wide = without_pretrained(resolve_model_config(f"mmdet::{config}"))
-    detectors = [build_detector(model) for model in (wide, narrow_detector(wide))]
+    detectors = [build_detector(model) for model in (wide, scale_widths(wide))]
     before, after = (inspect_detector(d, "student", probe_size=128) for d in detectors)
     assert after.strides == before.strides
     assert after.head == before.head
@@ -29,8 +29,8 @@ def test_a_narrow_detector_is_the_same_but_for_its_widths(config):
 
 def test_a_narrow_config_and_the_given_one_stay_as_they_are():
     config = ConfigDict(retinanet())
-    assert narrow_detector(config) == config
+    assert scale_widths(config) == config
     wide = without_pretrained(resolve_model_config("mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"))
     before = wide.to_dict()
-    narrow_detector(wide)
+    scale_widths(wide)
     assert wide.to_dict() == before

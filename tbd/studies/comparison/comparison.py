@@ -31,7 +31,7 @@ from tbd.engine.config import load_config
 from tbd.engine.evaluation import evaluate
 from tbd.engine.export import load_strictly
 from tbd.evaluation.long_tail import GROUPS
-from tbd.evaluation.report import RunResult, write_report
+from tbd.studies.comparison.report import RunResult, write_report
 from tbd.visualization import Boxes, draw_comparison
 
 _RUN_FILE = "run.json"
@@ -206,7 +206,7 @@ def finish_run(run: Run, train_tool: str) -> dict[str, float | None]:
         train_tool: Path of ``tools/train.py``.
 
     Returns:
-        Its metrics, see :data:`tbd.evaluation.report.METRICS`.
+        Its metrics, see :data:`tbd.studies.comparison.report.METRICS`.
 
     Raises:
         RuntimeError: The training failed.

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from tbd.detectors.taps import OutputTap
+from tbd.detectors.recorder import OutputRecorder
 
 
 class Head(nn.Module):
@@ -12,7 +12,7 @@ class Head(nn.Module):
 
 def test_containers_are_copied_and_tensors_are_not():
     head, x = Head(), torch.ones(1)
-    with OutputTap({"head": head}) as tap:
+    with OutputRecorder({"head": head}) as tap:
         scores, named = head(x)
         scores[0] = None
         named["a"].clear()
@@ -26,14 +26,14 @@ def test_containers_are_copied_and_tensors_are_not():
 def test_module_that_was_not_called_is_named():
     with (
         pytest.raises(RuntimeError, match="neck of the student was never called"),
-        OutputTap({"neck": Head()}),
+        OutputRecorder({"neck": Head()}),
     ):
         pass
 
 
 def test_module_that_was_called_twice_is_named():
     head = Head()
-    with OutputTap({"head": head}):
+    with OutputRecorder({"head": head}):
         head(torch.ones(1))
         with pytest.raises(RuntimeError, match=r"head \(Head\) .* called twice"):
             head(torch.ones(1))

@@ -11,9 +11,9 @@ from tiny_run import ROOT, config_dict, process_environment, write_config, write
 
 from tbd.detectors import resolve_model_config
 from tbd.detectors.model_config import build_detector
-from tbd.engine import comparison
-from tbd.engine.comparison import compare, parse_options
 from tbd.engine.config import load_config
+from tbd.studies.comparison import comparison
+from tbd.studies.comparison.comparison import compare, parse_options
 
 
 @pytest.fixture

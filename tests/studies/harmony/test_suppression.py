@@ -3,7 +3,7 @@ import pytest
 import torch
 from mmcv.ops import batched_nms
 
-from tbd.evaluation.suppression import Candidates, find_rivals, suppress
+from tbd.studies.harmony.suppression import Candidates, find_rivals, suppress
 
 
 def random_candidates(count, seed=0):

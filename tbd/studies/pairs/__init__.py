@@ -1,0 +1,1 @@
+"""Whether a teacher and a student can be distilled: a trial in seconds."""
