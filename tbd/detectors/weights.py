@@ -83,6 +83,59 @@ def without_copies(
     return {key: value for key, value in state_dict.items() if not is_copy(key)}
 
 
+def load_strictly(
+    model: nn.Module,
+    checkpoint: Mapping[str, Any],
+    source: str,
+    *,
+    role: str = "config's detector",
+    advice: str = "Use the config that the checkpoint was trained with.",
+) -> int:
+    """Load a checkpoint into a plain detector, or refuse it as a whole.
+
+    Args:
+        model: The plain detector to fill.
+        checkpoint: Of a plain detector, or of a distillation whose student is meant; with or
+            without meta data around the weights.
+        source: What the user calls the checkpoint, such as ``"teacher_ckpt='a.pth'"``.
+        role: What the user calls the detector.
+        advice: What the user can change.
+
+    Returns:
+        Number of tensors loaded.
+
+    Raises:
+        ValueError: The checkpoint is not of this architecture; the message names the first keys
+            that are missing, unexpected or of another shape.
+    """
+    own = model.state_dict()
+    weights = without_copies(student_state_dict(checkpoint.get("state_dict", checkpoint)), own)
+    reshaped = [
+        f"{key} {list(value.shape)} in the checkpoint, {list(own[key].shape)} in the model"
+        for key, value in weights.items()
+        if key in own and value.shape != own[key].shape
+    ]
+    missing = [key for key in own if key not in weights]
+    unexpected = [key for key in weights if key not in own]
+    if not reshaped:
+        # The modules' own loading renames the keys of older MMDetection releases.
+        try:
+            result = model.load_state_dict(weights, strict=False)
+        except RuntimeError as error:
+            reshaped = [str(error)]
+        else:
+            missing, unexpected = list(result.missing_keys), list(result.unexpected_keys)
+    if missing or unexpected or reshaped:
+        raise ValueError(
+            f"{source} is not a checkpoint of the {role} {type(model).__name__}:"
+            + _first("missing in the checkpoint", missing)
+            + _first("unexpected in the checkpoint", unexpected)
+            + _first("of another shape", reshaped)
+            + f"\n{advice}"
+        )
+    return len(weights)
+
+
 def load_teacher(teacher: BaseDetector, source: str) -> TeacherWeights:
     """Load a teacher's weights strictly.
 
@@ -95,36 +148,18 @@ def load_teacher(teacher: BaseDetector, source: str) -> TeacherWeights:
         What was loaded.
 
     Raises:
-        ValueError: if the checkpoint is not of this architecture; the message
-            names the first keys that are missing, unexpected or of another
-            shape.
+        ValueError: The checkpoint is not of this architecture, see :func:`load_strictly`.
     """
     checkpoint = load_checkpoint(source)
-    own = teacher.state_dict()
-    state_dict = without_copies(student_state_dict(checkpoint.get("state_dict", checkpoint)), own)
-    reshaped = [
-        f"{key} {list(value.shape)} in the checkpoint, {list(own[key].shape)} in the model"
-        for key, value in state_dict.items()
-        if key in own and value.shape != own[key].shape
-    ]
-    if not reshaped:
-        # The modules' own loading renames the keys of older MMDetection releases.
-        result = teacher.load_state_dict(state_dict, strict=False)
-        missing, unexpected = list(result.missing_keys), list(result.unexpected_keys)
-    else:
-        missing = [key for key in own if key not in state_dict]
-        unexpected = [key for key in state_dict if key not in own]
-    if missing or unexpected or reshaped:
-        raise ValueError(
-            f"teacher_ckpt={source!r} is not a checkpoint of the teacher "
-            f"{type(teacher).__name__}:"
-            + _first("missing in the checkpoint", missing)
-            + _first("unexpected in the checkpoint", unexpected)
-            + _first("of another shape", reshaped)
-            + "\nSet 'teacher' to the config that this checkpoint was trained with, or "
-            "'teacher_ckpt' to a checkpoint of that config."
-        )
-    return TeacherWeights(source, len(state_dict), checkpoint_classes(checkpoint))
+    num_keys = load_strictly(
+        teacher,
+        checkpoint,
+        f"teacher_ckpt={source!r}",
+        role="teacher",
+        advice="Set 'teacher' to the config that this checkpoint was trained with, or "
+        "'teacher_ckpt' to a checkpoint of that config.",
+    )
+    return TeacherWeights(source, num_keys, checkpoint_classes(checkpoint))
 
 
 def inherit_from_teacher(student: BaseDetector, teacher: BaseDetector) -> str:

@@ -8,9 +8,9 @@ from mmengine.config import Config
 
 from tbd.compat import load_checkpoint
 from tbd.detectors import resolve_model_config
+from tbd.detectors.weights import load_strictly
 from tbd.engine.config import load_config
 from tbd.engine.data_check import check_data
-from tbd.engine.export import load_strictly
 from tbd.engine.launch import launched
 from tbd.engine.training import build_runner, resolve_work_dir
 from tbd.engine.wrappers import unwrap
@@ -69,7 +69,7 @@ def _test(
     cfg: Config, loaded: Mapping[str, Any], checkpoint: str, out: str | None
 ) -> dict[str, float]:
     runner = build_runner(cfg)
-    load_strictly(unwrap(runner.model), loaded, checkpoint)
+    load_strictly(unwrap(runner.model), loaded, f"checkpoint={checkpoint!r}")
     if out is not None:
         runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=out))
     return runner.test()

@@ -10,15 +10,12 @@ import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
-from torch import nn
 
 from tbd.compat import load_checkpoint
 from tbd.detectors import build_detector, resolve_model_config, student_state_dict
-from tbd.detectors.weights import without_copies
+from tbd.detectors.weights import load_strictly
 from tbd.engine.config import load_config
 from tbd.engine.plain_model import plain_model
-
-_SHOWN = 5
 
 
 def export_student(
@@ -47,45 +44,8 @@ def export_student(
     cfg = load_config(config, options)
     model_config = resolve_model_config(cfg.model)
     loaded = load_checkpoint(checkpoint)
-    load_strictly(build_detector(model_config), loaded, checkpoint)
+    load_strictly(build_detector(model_config), loaded, f"checkpoint={checkpoint!r}")
     return write_student(loaded, plain_config(cfg, model_config), out_dir, filename)
-
-
-def load_strictly(model: nn.Module, checkpoint: Mapping[str, Any], source: str) -> None:
-    """Load the student's weights of a checkpoint into a plain detector.
-
-    Args:
-        model: The plain detector.
-        checkpoint: Of a distillation or of a plain detector.
-        source: Where the checkpoint comes from, for the error message.
-
-    Raises:
-        ValueError: A key is missing, unexpected or of another shape.
-    """
-    own = model.state_dict()
-    weights = without_copies(student_state_dict(checkpoint.get("state_dict", checkpoint)), own)
-    problems = {
-        "of another shape": [
-            f"{key} ({list(value.shape)} in the checkpoint, {list(own[key].shape)} in the model)"
-            for key, value in weights.items()
-            if key in own and own[key].shape != value.shape
-        ]
-    }
-    if not problems["of another shape"]:
-        result = model.load_state_dict(weights, strict=False)
-        problems["missing in the checkpoint"] = result.missing_keys
-        problems["unexpected in the checkpoint"] = result.unexpected_keys
-    lines = [
-        f"{len(keys)} {what}: {', '.join(keys[:_SHOWN])}{', …' if len(keys) > _SHOWN else ''}"
-        for what, keys in problems.items()
-        if keys
-    ]
-    if lines:
-        raise ValueError(
-            f"{source} is no checkpoint of the config's student {type(model).__name__}:\n    "
-            + "\n    ".join(lines)
-            + "\nUse the config that the checkpoint was trained with."
-        )
 
 
 def plain_config(cfg: Config, model_config: ConfigDict) -> Config:

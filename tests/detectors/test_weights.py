@@ -5,7 +5,12 @@ from mmengine.config import ConfigDict
 from torch import nn
 
 from tbd.detectors import build_detector, resolve_model_config, student_state_dict
-from tbd.detectors.weights import inherit_from_teacher, load_teacher, without_pretrained
+from tbd.detectors.weights import (
+    inherit_from_teacher,
+    load_strictly,
+    load_teacher,
+    without_pretrained,
+)
 from tbd.registry import MODELS
 
 
@@ -77,6 +82,29 @@ def test_other_architecture_names_missing_and_unexpected_keys(tmp_path):
         load_teacher(detector(), path)
     assert "bbox_head.retina_cls.weight" in str(error.value)
     assert "teacher_ckpt" in str(error.value)
+
+
+def test_a_refusal_names_the_checkpoint_as_the_user_does():
+    source = "checkpoint='a.pth'"
+    with pytest.raises(
+        ValueError, match=r"checkpoint='a\.pth' is not a checkpoint of the"
+    ) as error:
+        load_strictly(detector(), {}, source, role="config's student", advice="Take another.")
+    assert "config's student RetinaNet" in str(error.value)
+    assert str(error.value).endswith("Take another.")
+
+
+def test_a_shape_that_differs_under_an_older_releases_key_is_reported_too():
+    class Renaming(nn.Linear):
+        def _load_from_state_dict(self, state_dict, prefix, *arguments):
+            state_dict[prefix + "weight"] = state_dict.pop(prefix + "old")
+            super()._load_from_state_dict(state_dict, prefix, *arguments)
+
+    model = Renaming(2, 1, bias=False)
+    assert load_strictly(model, {"old": torch.ones(1, 2)}, "a.pth") == 1
+    assert torch.equal(model.weight, torch.ones(1, 2))
+    with pytest.raises(ValueError, match=r"of another shape: [\s\S]*size mismatch for weight"):
+        load_strictly(model, {"old": torch.ones(1, 3)}, "a.pth")
 
 
 def test_student_state_dict_of_a_plain_detector_is_unchanged():

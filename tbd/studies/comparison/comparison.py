@@ -27,9 +27,9 @@ from mmengine.device import get_device
 from tbd.compat import load_checkpoint
 from tbd.detectors import resolve_model_config
 from tbd.detectors.model_config import WRAPPER_TYPES, build_detector
+from tbd.detectors.weights import load_strictly
 from tbd.engine.config import load_config
 from tbd.engine.evaluation import evaluate
-from tbd.engine.export import load_strictly
 from tbd.evaluation.long_tail import GROUPS
 from tbd.studies.comparison.report import RunResult, write_report
 from tbd.visualization import Boxes, draw_comparison

@@ -24,10 +24,9 @@ from tbd.compat import load_checkpoint
 from tbd.detectors import build_detector, predict_densely, resolve_model_config
 from tbd.detectors.classes import describe_difference, list_names
 from tbd.detectors.inspection import count_classes
-from tbd.detectors.weights import checkpoint_classes
+from tbd.detectors.weights import checkpoint_classes, load_strictly
 from tbd.engine.config import load_config
 from tbd.engine.data_check import check_data
-from tbd.engine.export import load_strictly
 from tbd.evaluation.agreement import CALIBRATION_BINS, calibration_bins
 from tbd.evaluation.dense_recorder import DenseRecorder, input_ground_truth
 from tbd.evaluation.harmony import HarmonyMetric, ImageRecord
@@ -176,7 +175,7 @@ def _finish(
         print(f"finished before, see {folder / _RESULT_FILE}", flush=True)
         return kept.renamed(subject.name, subject.config, subject.checkpoint)
     model = build_detector(model_config)
-    load_strictly(model, checkpoint, subject.checkpoint)
+    load_strictly(model, checkpoint, f"{subject.name}: {subject.checkpoint}")
     _check_classes(subject, checkpoint_classes(checkpoint), count_classes(model), truth.classes)
     folder.mkdir(parents=True, exist_ok=True)
     analysis = _Analysis(subject, model.to(get_device()).eval(), loader, truth, settings, folder)
