@@ -1,6 +1,6 @@
-"""Try distillation configs: two training steps on noise, the export, the stock detector.
+"""Check the compatibility of pairs: two training steps on noise, the export, the stock detector.
 
-Detectors are narrow and have random weights, so nothing is downloaded and a config takes seconds.
+Widths are scaled down and weights random, so nothing is downloaded and a config takes seconds.
 Without CONFIG, all shipped distillations are tried, and MMDetection's other detectors, each
 distilled into itself.
 """
@@ -8,8 +8,12 @@ distilled into itself.
 import argparse
 from pathlib import Path
 
-from tbd.studies.pairs.table import write_pair_tables
-from tbd.studies.pairs.trial import OTHER_DETECTORS, shipped_distillations, try_pairs
+from tbd.studies.pairs import (
+    OTHER_DETECTORS,
+    shipped_distillations,
+    try_pairs,
+    write_pair_tables,
+)
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 

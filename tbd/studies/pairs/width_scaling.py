@@ -1,4 +1,4 @@
-"""Narrow versions of detectors: the same modules with fewer channels, for trials on a CPU."""
+"""Width scaling of detectors: the same modules with fewer channels, for trials on a CPU."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ _PROBE_SIZE = 64
 
 
 def scale_widths(config: ConfigDict) -> ConfigDict:
-    """Narrow a detector to a fraction of its channels, and thin out what repeats.
+    """Scale the widths of a detector to a fraction, and thin out what repeats.
 
     Backbones without a setting for their width (VGG, Darknet) stay as they are,
     and so do necks and heads whose widths are tied to more than one setting,
@@ -46,38 +46,38 @@ def scale_widths(config: ConfigDict) -> ConfigDict:
     return config
 
 
-def _narrow_resnet(backbone: ConfigDict) -> None:
+def _scale_resnet(backbone: ConfigDict) -> None:
     # All deep variants share the block of depth 50, and so the widths of the stages.
     backbone.depth = min(backbone.depth, 50)
     backbone.base_channels = 64 // DIVISOR
 
 
-def _narrow_resnext(backbone: ConfigDict) -> None:
-    _narrow_resnet(backbone)
+def _scale_resnext(backbone: ConfigDict) -> None:
+    _scale_resnet(backbone)
     backbone.groups //= 2 * DIVISOR
 
 
-def _narrow_swin(backbone: ConfigDict) -> None:
+def _scale_swin(backbone: ConfigDict) -> None:
     heads = (1, 2, 4, 8)
     backbone.update(embed_dims=96 // DIVISOR, depths=(2, 2, 2, 2), num_heads=heads)
 
 
-def _narrow_csp(backbone: ConfigDict) -> None:
+def _scale_csp(backbone: ConfigDict) -> None:
     backbone.widen_factor /= DIVISOR
     backbone.deepen_factor = min(backbone.deepen_factor, 0.33)
 
 
-def _narrow_mobilenet(backbone: ConfigDict) -> None:
+def _scale_mobilenet(backbone: ConfigDict) -> None:
     backbone.widen_factor = 1 / DIVISOR
 
 
 _BACKBONES: dict[str, Callable[[ConfigDict], None]] = {
-    "ResNet": _narrow_resnet,
-    "ResNeXt": _narrow_resnext,
-    "SwinTransformer": _narrow_swin,
-    "CSPDarknet": _narrow_csp,
-    "CSPNeXt": _narrow_csp,
-    "MobileNetV2": _narrow_mobilenet,
+    "ResNet": _scale_resnet,
+    "ResNeXt": _scale_resnext,
+    "SwinTransformer": _scale_swin,
+    "CSPDarknet": _scale_csp,
+    "CSPNeXt": _scale_csp,
+    "MobileNetV2": _scale_mobilenet,
 }
 
 _HEADS = ("rpn_head", "bbox_head", "roi_head", "mask_head")

@@ -16,7 +16,7 @@ from tbd.detectors.frozen_teacher import FrozenTeacher
 from tbd.distill import PearsonFeatureDistillation
 from tbd.engine import export_student
 from tbd.registry import MODELS
-from tbd.studies.pairs.trial import PairError, try_pair, try_pairs
+from tbd.studies.pairs import BrokenDistillationError, try_pair, try_pairs
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def broken_term(monkeypatch):
 
 def test_a_term_that_is_zero_is_noticed(tiny_pair, broken_term):
     term = broken_term(lambda self, student, teacher: {"loss": student.features[0].sum() * 0})
-    with pytest.raises(PairError, match=r"term\.loss is 0 at step 0"):
+    with pytest.raises(BrokenDistillationError, match=r"term\.loss is 0 at step 0"):
         try_pair(tiny_pair(term))
 
 
@@ -101,13 +101,13 @@ def test_a_gradient_that_does_not_arrive_is_noticed(tiny_pair, broken_term):
     def forward(self, student, teacher):
         return {"loss": sum(parameter.square().sum() for parameter in self.parameters())}
 
-    with pytest.raises(PairError, match="gradient of term does not reach"):
+    with pytest.raises(BrokenDistillationError, match="gradient of term does not reach"):
         try_pair(tiny_pair(broken_term(forward)))
 
 
 def test_a_loss_that_is_not_finite_is_noticed(tiny_pair, broken_term):
     term = broken_term(lambda self, student, teacher: {"loss": student.features[0].sum() / 0})
-    with pytest.raises(PairError, match=r"is (nan|inf|-inf) at step 0"):
+    with pytest.raises(BrokenDistillationError, match=r"is (nan|inf|-inf) at step 0"):
         try_pair(tiny_pair(term))
 
 
@@ -118,7 +118,9 @@ def test_a_teacher_that_changes_is_noticed(tiny_pair, monkeypatch):
 
     original = FrozenTeacher.__call__
     monkeypatch.setattr(FrozenTeacher, "__call__", torch.no_grad()(train_a_bit))
-    with pytest.raises(PairError, match="teacher's weights or statistics have changed"):
+    with pytest.raises(
+        BrokenDistillationError, match="teacher's weights or statistics have changed"
+    ):
         try_pair(tiny_pair())
 
 
@@ -131,8 +133,8 @@ def test_an_export_of_other_weights_is_noticed(tiny_pair, monkeypatch):
         torch.save(content, path)
 
     original = export_student
-    monkeypatch.setattr("tbd.studies.pairs.trial.export_student", export_wrongly)
-    with pytest.raises(PairError, match="predicts something else"):
+    monkeypatch.setattr("tbd.studies.pairs.export_check.export_student", export_wrongly)
+    with pytest.raises(BrokenDistillationError, match="predicts something else"):
         try_pair(tiny_pair())
 
 

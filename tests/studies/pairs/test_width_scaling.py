@@ -16,7 +16,7 @@ from tbd.studies.pairs.width_scaling import DIVISOR, scale_widths
         "yolo/yolov3_mobilenetv2_8xb24-320-300e_coco.py",
     ],
 )
-def test_a_narrow_detector_is_the_same_but_for_its_widths(config):
+def test_a_scaled_detector_is_the_same_but_for_its_widths(config):
     wide = without_pretrained(resolve_model_config(f"mmdet::{config}"))
     detectors = [build_detector(model) for model in (wide, scale_widths(wide))]
     before, after = (inspect_detector(d, "student", probe_size=128) for d in detectors)
@@ -27,7 +27,7 @@ def test_a_narrow_detector_is_the_same_but_for_its_widths(config):
     assert sizes[1] < sizes[0] / 4
 
 
-def test_a_narrow_config_and_the_given_one_stay_as_they_are():
+def test_a_small_config_and_the_given_one_stay_as_they_are():
     config = ConfigDict(retinanet())
     assert scale_widths(config) == config
     wide = without_pretrained(resolve_model_config("mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"))
