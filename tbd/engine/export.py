@@ -1,8 +1,7 @@
 """From a distillation to a plain MMDetection student: config and checkpoint."""
 
 import inspect
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from tbd.detectors import build_detector, resolve_model_config, student_state_di
 from tbd.detectors.weights import load_strictly
 from tbd.engine.config import load_config
 from tbd.engine.plain_model import plain_model
+from tbd.files import replacing, write_file
 
 
 def export_student(
@@ -133,7 +133,6 @@ def write_student(
         A report of what was written.
     """
     folder = Path(out_dir)
-    folder.mkdir(parents=True, exist_ok=True)
     meta = checkpoint.get("meta") or {}
     kept = {key: _builtin(meta[key]) for key in ("epoch", "iter", "dataset_meta") if key in meta}
     weights = student_state_dict(checkpoint.get("state_dict", checkpoint))
@@ -144,23 +143,15 @@ def write_student(
     }
     weights_path = folder / f"{filename}.pth"
     config_path = folder / f"{filename}.py"
-    _replace(weights_path, lambda path: torch.save(student, path))
-    _replace(config_path, lambda path: Path(path).write_text(text, encoding="utf-8"))
+    with replacing(weights_path) as path:
+        torch.save(student, path)
+    write_file(config_path, text)
     rest = parts_of_tbd(cfg)
     needs = f"; it still needs tbd for {', '.join(rest)}" if rest else ""
     return (
         f"Plain student: {weights_path} ({len(weights)} tensors), {config_path}, "
         f"for MMDetection's own tools{needs}"
     )
-
-
-def _replace(path: Path, write: Callable[[str], Any]) -> None:
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        write(str(temporary))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _is_of_tbd(node: Any) -> bool:

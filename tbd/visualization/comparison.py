@@ -3,13 +3,13 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from tbd.files import replacing
 from tbd.visualization.palette import OKABE_ITO
 
 _PANEL_INCHES = 3.0
@@ -72,9 +72,8 @@ def draw_comparison(
             axes[row, column].imshow(image, interpolation="nearest")
             axes[row, column].set_axis_off()
             _draw_boxes(axes[row, column], boxes, classes, score_thr)
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(target, format="png")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
 
 
 def _draw_boxes(axes: Axes, boxes: Boxes, classes: Sequence[str], score_thr: float) -> None:

@@ -11,6 +11,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from tbd.files import replacing
 from tbd.losses import (
     influence_balanced_focal_loss,
     influence_balanced_loss,
@@ -112,10 +113,9 @@ def draw_loss_curves(
         gradient_axes.set_ylim(bottom=0)
         figure.legend(*value_axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
         figure.suptitle(f"alpha = {alpha:g}, ‖h‖₁ = {norm:g}, epsilon = {epsilon:g}", fontsize=11)
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        metadata = {"Date": None} if target.suffix == ".svg" else None
-        figure.savefig(target, metadata=metadata)
+        metadata = {"Date": None} if Path(path).suffix == ".svg" else None
+        with replacing(path) as temporary:
+            figure.savefig(temporary, metadata=metadata)
 
 
 def _evaluate(name: str, loss: Callable[[Tensor], Tensor], own: Tensor) -> LossCurve:

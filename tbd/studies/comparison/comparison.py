@@ -31,6 +31,7 @@ from tbd.detectors.weights import load_strictly
 from tbd.engine.config import load_config
 from tbd.engine.evaluation import evaluate
 from tbd.evaluation.long_tail import GROUPS
+from tbd.files import write_file
 from tbd.studies.comparison.report import RunResult, write_report
 from tbd.visualization import Boxes, draw_comparison
 
@@ -403,10 +404,7 @@ def _read_state(folder: Path) -> dict[str, Any]:
 
 
 def _write_state(folder: Path, state: Mapping[str, Any]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{_RUN_FILE}"
-    temporary.write_text(json.dumps(state, indent=2) + "\n")
-    os.replace(temporary, folder / _RUN_FILE)
+    write_file(folder / _RUN_FILE, json.dumps(state, indent=2) + "\n")
 
 
 def _free_name(folder: Path) -> Path:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tbd.files import replacing, write_file
 from tbd.visualization.markdown import markdown_table
 
 METRICS = {
@@ -151,14 +152,14 @@ def write_report(
         },
     }
     target = Path(folder)
-    (target / "comparison.json").write_text(json.dumps(content, indent=2) + "\n")
-    with (target / "comparison.csv").open("w", newline="") as file:
+    write_file(target / "comparison.json", json.dumps(content, indent=2) + "\n")
+    with replacing(target / "comparison.csv") as path, path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["config", "seed", *METRICS])
         for result in results:
             writer.writerow([result.name, result.seed, *(result.metrics.get(k) for k in METRICS)])
     measured = ", ".join(f"{key} {value}" for key, value in machine.items())
-    (target / "comparison.md").write_text(f"{table}\n\nMeasured on: {measured}.\n")
+    write_file(target / "comparison.md", f"{table}\n\nMeasured on: {measured}.\n")
     return table
 
 

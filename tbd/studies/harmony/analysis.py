@@ -30,6 +30,7 @@ from tbd.engine.data_check import check_data
 from tbd.evaluation.agreement import CALIBRATION_BINS, calibration_bins
 from tbd.evaluation.dense_recorder import DenseRecorder, input_ground_truth
 from tbd.evaluation.harmony import HarmonyMetric, ImageRecord
+from tbd.files import replacing, write_file
 from tbd.harmony import HarmonyScoreHead
 from tbd.harmony.functional import Norm
 from tbd.predictions import UnsupportedHeadError
@@ -181,9 +182,7 @@ def _finish(
     analysis = _Analysis(subject, model.to(get_device()).eval(), loader, truth, settings, folder)
     result = analysis.run()
     content = json.dumps({"fingerprint": fingerprint, **asdict(result)}, indent=1)
-    temporary = folder / f".{_RESULT_FILE}"
-    temporary.write_text(content + "\n")
-    os.replace(temporary, folder / _RESULT_FILE)
+    write_file(folder / _RESULT_FILE, content + "\n")
     return result
 
 
@@ -391,7 +390,8 @@ class _Analysis:
                 f"{self._subject.name}, image {index}",
             )
             name = f"maps_{index}.png"
-            figure.savefig(self._folder / name)
+            with replacing(self._folder / name) as path:
+                figure.savefig(path)
             pictures.append(SavedPicture(name, f"{self._subject.name}, image {index}"))
         return pictures
 
@@ -432,7 +432,8 @@ class _Analysis:
         if not worst:
             return values, None
         figure = draw_suppressed_pairs([self._pair(*entry) for entry in worst])
-        figure.savefig(self._folder / "pairs.png")
+        with replacing(self._folder / "pairs.png") as path:
+            figure.savefig(path)
         title = f"{self._subject.name}: objects that lost most at NMS"
         return values, SavedPicture("pairs.png", title)
 

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tbd.evaluation.agreement import HARMONIOUS, iou_share_names
+from tbd.files import write_file
 from tbd.visualization.harmony_figures import (
     draw_calibration,
     draw_iou_histogram,
@@ -151,21 +151,18 @@ def write_report(folder: Path, results: Sequence[HarmonyResult], score_thr: floa
         The files, each written in one step.
     """
     figures = dict(_figures(results, score_thr))
-    files = {
+    files: dict[str, str | bytes] = {
         "harmony.json": json.dumps(
             {"score_thr": score_thr, "detectors": [asdict(result) for result in results]}, indent=1
-        ).encode(),
-        "harmony.csv": _csv(results).encode(),
+        ),
+        "harmony.csv": _csv(results),
         **{f"figures/{name}.png": png for name, png in figures.items()},
-        "report.html": _html(folder, results, figures, score_thr).encode(),
+        "report.html": _html(folder, results, figures, score_thr),
     }
     written = []
     for name, content in files.items():
         target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}")
-        temporary.write_bytes(content)
-        os.replace(temporary, target)
+        write_file(target, content)
         written.append(target)
     return written
 

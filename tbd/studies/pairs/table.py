@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from tbd.files import write_file
 from tbd.studies.pairs.trial import PairTrial, TermTrial
 
 BEGIN = "<!-- Below here everything is written by tools/pair_matrix.py. -->"
@@ -61,7 +62,7 @@ def write_pair_tables(trials: Sequence[PairTrial], document: str | Path) -> None
     head, separator, _ = path.read_text(encoding="utf-8").partition(BEGIN)
     if not separator:
         raise ValueError(f"{path} has no line '{BEGIN}', below which the tables would go.")
-    path.write_text(f"{head}{BEGIN}\n\n{pair_tables(trials)}", encoding="utf-8")
+    write_file(path, f"{head}{BEGIN}\n\n{pair_tables(trials)}")
 
 
 def _label(kind: str) -> str:
