@@ -1,0 +1,70 @@
+"""CARLA, rendered street scenes in COCO format: 336 + 111 images, seen at 480×285.
+
+Looks for the set in carla/ under the folder that the environment variable TBD_DATA names (data/
+without it).
+"""
+
+data_root = "{{$TBD_DATA:data}}/carla/"
+metainfo = dict(
+    classes=("vehicle", "bike", "motorbike", "traffic_light", "traffic_sign"),
+    palette=[(213, 94, 0), (0, 114, 178), (0, 158, 115), (230, 159, 0), (86, 180, 233)],
+)
+
+train_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="LoadAnnotations", with_bbox=True),
+    dict(type="RandomResize", scale=[(400, 400), (560, 560)], keep_ratio=True),
+    dict(type="RandomFlip", prob=0.5),
+    dict(type="PackDetInputs"),
+]
+# Ground truth is loaded after the resizing, so that it stays in the pixels of the original image,
+# as predictions are.
+test_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="Resize", scale=(480, 480), keep_ratio=True),
+    dict(type="LoadAnnotations", with_bbox=True),
+    dict(
+        type="PackDetInputs",
+        meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
+    ),
+]
+
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=0,
+    persistent_workers=False,
+    sampler=dict(type="DefaultSampler", shuffle=True),
+    batch_sampler=dict(type="AspectRatioBatchSampler"),
+    dataset=dict(
+        type="CocoDataset",
+        data_root=data_root,
+        metainfo=metainfo,
+        ann_file="annotations/train.json",
+        data_prefix=dict(img="images/"),
+        filter_cfg=dict(filter_empty_gt=True),
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=8,
+    num_workers=0,
+    persistent_workers=False,
+    drop_last=False,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(
+        type="CocoDataset",
+        data_root=data_root,
+        metainfo=metainfo,
+        ann_file="annotations/val.json",
+        data_prefix=dict(img="images/"),
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = val_dataloader
+
+val_evaluator = [
+    dict(type="CocoMetric", ann_file=data_root + "annotations/val.json", metric="bbox"),
+    dict(type="tbd.HarmonyMetric"),
+]
+test_evaluator = val_evaluator

@@ -1,0 +1,8 @@
+"""Feature distillation on CARLA: tbd_retinanet-mbv2_carla.py without harmony.
+
+Needs the teacher's checkpoint: see tbd_retinanet-mbv2_carla.py.
+"""
+
+_base_ = "tbd_retinanet-mbv2_carla.py"
+
+model = dict(distill=dict(hd=None))

@@ -1,0 +1,8 @@
+"""Harmony distillation on hdBPMN: tbd_retinanet-mbv2_hdbpmn.py without features.
+
+Needs the teacher's checkpoint: see tbd_retinanet-mbv2_hdbpmn.py.
+"""
+
+_base_ = "tbd_retinanet-mbv2_hdbpmn.py"
+
+model = dict(distill=dict(tfd=None))

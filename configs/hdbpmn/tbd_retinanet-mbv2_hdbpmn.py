@@ -1,0 +1,19 @@
+"""TBD on hdBPMN: retinanet-mbv2_student_hdbpmn.py taught for 24 epochs.
+
+Needs what the student needs, and the teacher's checkpoint: train retinanet-mbv2_teacher_hdbpmn.py
+first, or set model.teacher_ckpt.
+"""
+
+_base_ = [
+    "../_base_/tbd.py",
+    "../_base_/datasets/hdbpmn.py",
+    "../_base_/schedule.py",
+    "../_base_/runtime.py",
+]
+
+model = dict(
+    student="{{ fileDirname }}/retinanet-mbv2_student_hdbpmn.py",
+    teacher="{{ fileDirname }}/retinanet-mbv2_teacher_hdbpmn.py",
+    teacher_ckpt="work_dirs/retinanet-mbv2_teacher_hdbpmn/epoch_48.pth",
+)
+train_cfg = dict(max_epochs=24, val_interval=24)

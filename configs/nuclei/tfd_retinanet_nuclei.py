@@ -1,0 +1,8 @@
+"""Feature distillation on nuclei: tbd_retinanet_nuclei.py without harmony.
+
+Needs the teacher's checkpoint: see tbd_retinanet_nuclei.py.
+"""
+
+_base_ = "tbd_retinanet_nuclei.py"
+
+model = dict(distill=dict(hd=None))
