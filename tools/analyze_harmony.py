@@ -10,7 +10,7 @@ from typing import get_args
 from mmengine.config import DictAction
 
 from tbd.harmony import Norm
-from tbd.studies.harmony.analysis import AnalysisSettings, Subject, analyze
+from tbd.studies.harmony import AnalysisSettings, Subject, analyze
 
 
 def parse_args() -> argparse.Namespace:

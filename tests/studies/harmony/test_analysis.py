@@ -13,8 +13,8 @@ from tiny_run import CLASSES, ROOT, config_dict, process_environment, write_conf
 from tbd.detectors import build_detector, resolve_model_config
 from tbd.engine import evaluate
 from tbd.predictions import UnsupportedHeadError
-from tbd.studies.harmony import analysis
-from tbd.studies.harmony.analysis import AnalysisSettings, Subject, analyze
+from tbd.studies.harmony import AnalysisSettings, Subject, analyze, measurement
+from tbd.studies.harmony.measurement import DetectorAnalysis
 
 SETTINGS = AnalysisSettings(score_thr=0.2, pictures=(1,), nms_images=4)
 NUMBERS = AnalysisSettings(score_thr=0.2, pictures=(), nms_images=1)
@@ -96,7 +96,7 @@ def test_numbers_are_those_of_an_evaluation(folder, capsys):
 @pytest.mark.slow
 def test_what_is_finished_is_kept(folder, capsys, monkeypatch):
     subjects = [make(folder, name, retinanet(), seed) for seed, name in enumerate("ab")]
-    run, runs = analysis._Analysis.run, []
+    run, runs = DetectorAnalysis.run, []
 
     def counted(self):
         runs.append(self._subject.name)
@@ -104,7 +104,7 @@ def test_what_is_finished_is_kept(folder, capsys, monkeypatch):
             raise KeyboardInterrupt
         return run(self)
 
-    monkeypatch.setattr(analysis._Analysis, "run", counted)
+    monkeypatch.setattr(DetectorAnalysis, "run", counted)
     with pytest.raises(KeyboardInterrupt):
         analyze(subjects, folder / "out", SETTINGS)
     tables = analyze(subjects, folder / "out", SETTINGS)
@@ -163,7 +163,7 @@ def test_a_detector_whose_dense_head_is_not_read(folder, monkeypatch):
     def refuse(*args):
         raise UnsupportedHeadError("no adapter reads it")
 
-    monkeypatch.setattr(analysis, "DenseRecorder", refuse)
+    monkeypatch.setattr(measurement, "DenseRecorder", refuse)
     model = retinanet()
     model["test_cfg"]["nms"] = dict(type="soft_nms", iou_threshold=0.5)
     tables = analyze([make(folder, "odd", model)], folder / "out", SETTINGS)
