@@ -4,6 +4,7 @@ import torch
 from mmdet.models.detectors.base import BaseDetector
 from torch import nn
 
+from tbd.detectors.modes import evaluating
 from tbd.detectors.roi_inference import inspect_roi_head
 from tbd.distill import DetectorSpec, HeadSpec
 from tbd.predictions import UnsupportedHeadError, build_adapter, find_dense_head
@@ -26,23 +27,19 @@ def inspect_detector(detector: BaseDetector, role: str, probe_size: int) -> Dete
     Raises:
         ValueError: if the detector cannot process such an image.
     """
-    modes = {module: module.training for module in detector.modules()}
-    detector.eval()
     parameter = next(detector.parameters())
     image = torch.zeros(
         1, 3, probe_size, probe_size, device=parameter.device, dtype=parameter.dtype
     )
     try:
-        features = detector.extract_feat(image)
-        head, head_error = _inspect_head(detector, features, probe_size)
+        with evaluating(detector):
+            features = detector.extract_feat(image)
+            head, head_error = _inspect_head(detector, features, probe_size)
     except Exception as error:
         raise ValueError(
             f"The {role} {type(detector).__name__} failed on an empty image of "
             f"{probe_size}×{probe_size} pixels ({error}); set probe_size to a size that it accepts."
         ) from error
-    finally:
-        for module, training in modes.items():
-            module.training = training
     roi, roi_error = inspect_roi_head(detector)
     return DetectorSpec(
         role=role,

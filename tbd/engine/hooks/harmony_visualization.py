@@ -2,8 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,9 @@ from mmengine.dataset import pseudo_collate
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import nn
 
 from tbd.detectors import TeacherStudentDetector
+from tbd.detectors.modes import evaluating
 from tbd.detectors.randomness import isolated_randomness
 from tbd.distill import HarmonyDistillation
 from tbd.engine.wrappers import unwrap
@@ -103,7 +102,7 @@ class HarmonyVisualizationHook(Hook):
         model = unwrap(runner.model)
         if not (self.every_n_train_iters(runner, self.interval) and model.distilling):
             return
-        with isolated_randomness(), _evaluating(model):
+        with isolated_randomness(), evaluating(model):
             for index, batch in zip(self.images, self._batches, strict=True):
                 name, picture = self._draw(model, copy.deepcopy(batch), index, runner.iter + 1)
                 runner.visualizer.add_image(name, picture, runner.iter + 1)
@@ -161,15 +160,3 @@ class HarmonyVisualizationHook(Hook):
         # The name becomes part of a file's name.
         stem = Path(sample.get("img_path", str(index))).stem
         return f"harmony_{index}_{stem}", to_pixels(figure)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode, and each module's own mode again afterwards."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training

@@ -1,6 +1,7 @@
 """What a distillation promises, watched while it trains."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from tbd.detectors import TeacherStudentDetector
+from tbd.detectors.modes import evaluating
 from tbd.studies.pairs.random_boxes import RandomBoxesDataset
 from tbd.studies.pairs.trial_config import EPOCHS
 
@@ -149,16 +151,12 @@ def _gather_statistics(detector: BaseDetector, images: RandomBoxesDataset) -> No
         # A channel that hardly varies over so few pixels would amplify the least difference.
         norm.running_var.copy_(variance.clamp(min=variance.mean()))
 
-    modes = {module: module.training for module in detector.modules()}
-    detector.eval()
     norms = [module for module in detector.modules() if isinstance(module, _BatchNorm)]
-    handles = [norm.register_forward_pre_hook(adopt) for norm in norms]
     data = dict(inputs=[images[index]["inputs"] for index in range(len(images))])
-    detector.extract_feat(detector.data_preprocessor(data, False)["inputs"])
-    for handle in handles:
-        handle.remove()
-    for module, training in modes.items():
-        module.training = training
+    with evaluating(detector), ExitStack() as hooks:
+        for norm in norms:
+            hooks.enter_context(norm.register_forward_pre_hook(adopt))
+        detector.extract_feat(detector.data_preprocessor(data, False)["inputs"])
 
 
 def _parts_reached(model: TeacherStudentDetector, losses: Iterable[Tensor]) -> Iterable[str]:
