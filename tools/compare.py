@@ -6,7 +6,7 @@ Run it again to resume: finished runs are kept, an interrupted one goes on.
 import argparse
 from pathlib import Path
 
-from tbd.studies.comparison.comparison import compare
+from tbd.studies.comparison import compare
 
 
 def parse_args() -> argparse.Namespace:

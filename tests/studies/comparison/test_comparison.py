@@ -12,8 +12,8 @@ from tiny_run import ROOT, config_dict, process_environment, write_config, write
 from tbd.detectors import resolve_model_config
 from tbd.detectors.model_config import build_detector
 from tbd.engine.config import load_config
-from tbd.studies.comparison import comparison
-from tbd.studies.comparison.comparison import compare, parse_options
+from tbd.studies.comparison import compare, comparison, measurement
+from tbd.studies.comparison.runs import parse_options
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ class Trainings:
 def trainings(monkeypatch):
     stub = Trainings()
     monkeypatch.setattr(comparison, "_execute", stub)
-    monkeypatch.setattr(comparison, "_TIMED_IMAGES", 2)
+    monkeypatch.setattr(measurement, "_TIMED_IMAGES", 2)
     return stub
 
 
@@ -208,26 +208,3 @@ def test_command_line_trains_and_resumes(configs, tmp_path):
     assert (tmp_path / "out" / "distilled" / "seed_7" / "epoch_2.pth").is_file()
     assert (tmp_path / "out" / "distilled" / "seed_7" / "student.pth").is_file()
     assert (tmp_path / "out" / "comparison.png").is_file()
-
-
-def test_groups_of_a_long_tail_are_reported_where_they_are_measured():
-    found = comparison._standard_names({"coco/bbox_mAP_rare": 0.25, "coco/bbox_mAP_common": -1}, {})
-    assert found["ap_rare"] == 25
-    assert found["ap_common"] is None
-    assert found["ap_frequent"] is None
-
-
-def test_the_first_of_several_validations_is_read_from_the_logs(tmp_path):
-    def log(run, *records):
-        path = tmp_path / run / "vis_data" / "scalars.json"
-        path.parent.mkdir(parents=True)
-        path.write_text("".join(json.dumps(record) + "\n" for record in records))
-
-    log("1", {"loss": 1.0, "step": 3}, {"coco/segm_mAP": 0.25, "step": 4})
-    assert comparison._first_validation(tmp_path) == {}
-    # A resumed run has a second log.
-    log("2", {"coco/segm_mAP": 0.5, "step": 8})
-    first = comparison._first_validation(tmp_path)
-    names = comparison._standard_names({"coco/segm_mAP": 0.5, "coco/segm_mAP_75": -1.0}, first)
-    assert (names["mask_ap_first"], names["mask_ap"], names["mask_ap75"]) == (25, 50, None)
-    assert comparison._standard_names({"coco/bbox_mAP": 0.5}, {})["mask_ap_first"] is None

@@ -1,0 +1,122 @@
+"""What a finished run is measured by: its metrics, its size, its speed."""
+
+import json
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmdet.models.detectors.base import BaseDetector
+from mmdet.registry import DATASETS
+from mmengine.dataset import pseudo_collate
+from mmengine.device import get_device
+
+from tbd.compat import load_checkpoint
+from tbd.detectors import resolve_model_config
+from tbd.detectors.model_config import build_detector
+from tbd.detectors.weights import load_strictly
+from tbd.engine.evaluation import evaluate
+from tbd.evaluation.long_tail import GROUPS
+from tbd.studies.comparison.runs import Run, parse_options
+
+_TIMED_IMAGES = 50
+_WARM_UP = 5
+
+
+def measure(run: Run) -> dict[str, float | None]:
+    """Evaluate a trained run on its test data and count its parameters.
+
+    Args:
+        run: The run, trained to its end.
+
+    Returns:
+        Its metrics, see :data:`tbd.studies.comparison.report.METRICS`.
+    """
+    values = evaluate(
+        run.config, run.final_checkpoint(), str(run.folder / "test"), parse_options(run.options)
+    )
+    metrics = standard_names(values, first_validation(run.folder))
+    parameters = load_student(run).parameters()
+    return {**metrics, "params": sum(parameter.numel() for parameter in parameters) / 1e6}
+
+
+def time_inference(runs: Sequence[Run]) -> dict[Run, float]:
+    """Time the inference of finished runs on single test images, data loading excluded.
+
+    The detectors take turns image by image, so that what else the machine does slows all of them.
+
+    Args:
+        runs: Finished runs; each sees its own test data.
+
+    Returns:
+        Run → median time per image in milliseconds.
+    """
+    print(f"\n== timing the inference on {_TIMED_IMAGES} images ==", flush=True)
+    models = {run: load_student(run) for run in runs}
+    datasets = {run: DATASETS.build(run.load().test_dataloader.dataset) for run in runs}
+    times: dict[Run, list[float]] = {run: [] for run in runs}
+    for index in range(_WARM_UP + _TIMED_IMAGES):
+        for run, model in models.items():
+            batch = pseudo_collate([datasets[run][index % len(datasets[run])]])
+            start = time.perf_counter()
+            predict(model, batch)
+            times[run].append(time.perf_counter() - start)
+    return {run: 1e3 * statistics.median(found[_WARM_UP:]) for run, found in times.items()}
+
+
+def load_student(run: Run) -> BaseDetector:
+    """Load the detector that a finished run trained, of a distillation its student."""
+    checkpoint = run.final_checkpoint()
+    model = build_detector(resolve_model_config(run.load().model))
+    load_strictly(model, load_checkpoint(checkpoint), checkpoint)
+    return model.to(get_device()).eval()
+
+
+@torch.no_grad()
+def predict(model: BaseDetector, batch: dict[str, Any]) -> list[Any]:
+    """Predict the samples of a batch, and wait until they are there."""
+    samples: list[Any] = model.test_step(batch)
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return samples
+
+
+def first_validation(folder: Path) -> dict[str, float]:
+    """Read the first of several validations from a training's log; empty if there was but one."""
+    validations: dict[int, dict[str, float]] = {}
+    for path in sorted(folder.glob("*/vis_data/scalars.json")):
+        for line in path.read_text().splitlines():
+            record = json.loads(line)
+            if any(key.startswith("coco/") for key in record):
+                validations[record["step"]] = record
+    return validations[min(validations)] if len(validations) > 1 else {}
+
+
+def standard_names(
+    values: Mapping[str, float], first: Mapping[str, float]
+) -> dict[str, float | None]:
+    """Pick the reported metrics; COCO's −1 (no ground truth of that kind) becomes None."""
+
+    def percent(key: str, values: Mapping[str, float] = values) -> float | None:
+        value = values.get(key)
+        return None if value is None or value < 0 else 100 * value
+
+    lost = values.get("harmony/ap_lost")
+    return {
+        "ap": percent("coco/bbox_mAP"),
+        "ap50": percent("coco/bbox_mAP_50"),
+        "ap75": percent("coco/bbox_mAP_75"),
+        "mask_ap_first": percent("coco/segm_mAP", first),
+        "mask_ap": percent("coco/segm_mAP"),
+        "mask_ap75": percent("coco/segm_mAP_75"),
+        **{f"ap_{group}": percent(f"coco/bbox_mAP_{group}") for group in GROUPS},
+        "harmony": values.get("harmony/mean_score"),
+        "correlation": values.get("harmony/pearson"),
+        "calibration_error": values.get("harmony/calibration_error"),
+        "mean_score": values.get("harmony/mean_confidence"),
+        "mean_iou": values.get("harmony/mean_iou"),
+        # Negative where the ranking by score is the better one.
+        "ap_lost": None if lost is None else 100 * lost,
+    }

@@ -1,0 +1,127 @@
+"""The runs of a comparison: what decides on their result, and what is kept of them."""
+
+import argparse
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, DictAction
+
+from tbd.detectors import resolve_model_config
+from tbd.detectors.model_config import WRAPPER_TYPES
+from tbd.engine.config import load_config
+from tbd.files import write_file
+
+RUN_FILE = "run.json"
+"""What is known of a run, in its folder."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a config and a seed.
+
+    Args:
+        config: Config file.
+        seed: Seed of the random numbers.
+        folder: Work directory of the run.
+        options: ``--cfg-options`` as on the command line, ``key=value``.
+        fingerprint: Stands for all that decides on the result: the config with the options
+            merged, the models that it names, the seed, the teacher's own run.
+    """
+
+    config: str
+    seed: int
+    folder: Path
+    options: tuple[str, ...]
+    fingerprint: str
+
+    @property
+    def name(self) -> str:
+        """Name of the config."""
+        return Path(self.config).stem
+
+    def load(self) -> Config:
+        """Load the config with the options merged."""
+        return load_config(self.config, parse_options(self.options))
+
+    def final_checkpoint(self) -> str:
+        """Find the checkpoint that the training ended with.
+
+        Raises:
+            FileNotFoundError: The training wrote none.
+        """
+        pointer = self.folder / "last_checkpoint"
+        if not pointer.is_file():
+            raise FileNotFoundError(
+                f"{self.folder} holds no checkpoint: set default_hooks.checkpoint in {self.config}."
+            )
+        # The folder may have been moved since the training wrote an absolute path.
+        return str(self.folder / Path(pointer.read_text().strip()).name)
+
+
+def parse_options(options: Sequence[str]) -> dict[str, Any]:
+    """Parse ``key=value`` strings as ``--cfg-options`` does."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cfg-options", nargs="*", action=DictAction, default={})
+    return dict(parser.parse_args(["--cfg-options", *options]).cfg_options)
+
+
+def make_run(
+    config: str, seed: int, root: Path, options: Sequence[str] = (), teacher: Run | None = None
+) -> Run:
+    """Plan one run.
+
+    Args:
+        config: Config file.
+        seed: Its seed.
+        root: Folder of the comparison.
+        options: ``key=value`` options of all runs.
+        teacher: Finished run whose final checkpoint teaches, if the config is a distillation.
+
+    Returns:
+        The run, not started.
+    """
+    all_options = [*options, f"randomness.seed={seed}"]
+    cfg = load_config(config, parse_options(all_options))
+    content: dict[str, Any] = {"config": cfg.to_dict()}
+    content["config"].pop("work_dir", None)
+    if cfg.model.type in WRAPPER_TYPES:
+        # The config names its models by path; what the files say decides, not where they lie.
+        for key in ("student", "teacher"):
+            content["config"]["model"].pop(key)
+        content["student"] = resolve_model_config(cfg.model).to_dict()
+        content["teacher"] = resolve_model_config(
+            cfg.model.teacher, cfg.model.get("teacher_options"), key="model.teacher"
+        ).to_dict()
+        if teacher is not None:
+            content["teacher run"] = teacher.fingerprint
+            all_options.append(f"model.teacher_ckpt={teacher.final_checkpoint()}")
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+    folder = root / Path(config).stem / f"seed_{seed}"
+    return Run(config, seed, folder, tuple(all_options), digest[:16])
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """Read what is known of the run in a folder; nothing of one that was not begun."""
+    try:
+        state: dict[str, Any] = json.loads((folder / RUN_FILE).read_text())
+    except (OSError, ValueError):
+        return {}
+    return state
+
+
+def write_state(folder: Path, state: Mapping[str, Any]) -> None:
+    """Write down what is known of the run in a folder."""
+    write_file(folder / RUN_FILE, json.dumps(state, indent=2) + "\n")
+
+
+def set_aside(run: Run) -> Path:
+    """Rename the folder of a run, which belongs to another state of it; return the new name."""
+    number = 1
+    while (aside := run.folder.with_name(f"{run.folder.name}.replaced_{number}")).exists():
+        number += 1
+    run.folder.rename(aside)
+    return aside
