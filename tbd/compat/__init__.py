@@ -13,11 +13,13 @@ from tbd.compat.checkpoint import (
 )
 from tbd.compat.distribution import check_distribution
 from tbd.compat.extension import provide_extension
+from tbd.compat.packaged_configs import configs_dir
 from tbd.compat.ssd import mend_ssd_prediction
 
 __all__ = [
     "UnsafeCheckpointError",
     "check_distribution",
+    "configs_dir",
     "install",
     "load_checkpoint",
     "mend_ssd_prediction",

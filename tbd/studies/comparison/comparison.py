@@ -20,7 +20,6 @@ def compare(
     configs: Sequence[str],
     seeds: Sequence[int],
     work_dir: str,
-    train_tool: str,
     *,
     teacher: str | None = None,
     teacher_seed: int = 0,
@@ -40,7 +39,6 @@ def compare(
         configs: Config files of distillations or plain detectors, no two of the same name.
         seeds: Seeds to train each of them from.
         work_dir: Folder for everything.
-        train_tool: Path of ``tools/train.py``.
         teacher: Config that is trained once and whose checkpoint becomes ``model.teacher_ckpt``
             of every distillation.
         teacher_seed: The seed of the teacher.
@@ -62,7 +60,7 @@ def compare(
 
     def finish(run: Run) -> None:
         print(f"\n== run {len(metrics) + 1} of {total}: {run.name}, seed {run.seed} ==", flush=True)
-        metrics[run] = finish_run(run, train_tool)
+        metrics[run] = finish_run(run)
 
     teacher_run = None
     if teacher is not None:
@@ -90,12 +88,11 @@ def compare(
     return table
 
 
-def finish_run(run: Run, train_tool: str) -> dict[str, float | None]:
+def finish_run(run: Run) -> dict[str, float | None]:
     """Train, evaluate and measure a run, as far as that has not been done yet.
 
     Args:
         run: The run.
-        train_tool: Path of ``tools/train.py``.
 
     Returns:
         Its metrics, see :data:`tbd.studies.comparison.report.METRICS`.
@@ -117,7 +114,7 @@ def finish_run(run: Run, train_tool: str) -> dict[str, float | None]:
 
     state = {"config": run.config, "seed": run.seed, "fingerprint": run.fingerprint}
     write_state(run.folder, state)
-    _train(run, train_tool)
+    _train(run)
     metrics = measure(run)
     write_state(run.folder, {**state, "metrics": metrics})
     return metrics
@@ -143,9 +140,9 @@ def _check_arguments(
         )
 
 
-def _train(run: Run, train_tool: str) -> None:
-    command = [sys.executable, train_tool, run.config, "--work-dir", str(run.folder), "--resume"]
-    command += ["--cfg-options", *run.options]
+def _train(run: Run) -> None:
+    command = [sys.executable, "-m", "tbd", "train", run.config, "--resume"]
+    command += ["--work-dir", str(run.folder), "--cfg-options", *run.options]
     status = _execute(command)
     if status:
         raise RuntimeError(

@@ -40,14 +40,14 @@ def configs(tmp_path):
 
 
 class Trainings:
-    """Stands for tools/train.py: saves the student with random weights; keeps the options."""
+    """Stands for ``tbd train``: saves a student with random weights, keeps the options."""
 
     def __init__(self):
         self.started = []
         self.exit_status = 0
 
     def __call__(self, command):
-        config, folder = command[2], Path(command[command.index("--work-dir") + 1])
+        config, folder = command[4], Path(command[command.index("--work-dir") + 1])
         assert "--resume" in command
         options = parse_options(command[command.index("--cfg-options") + 1 :])
         self.started.append((Path(config).stem, options))
@@ -71,7 +71,7 @@ def trainings(monkeypatch):
 
 
 def run(configs, folder, *names, seeds=(0,), **kwargs):
-    return compare([configs[name] for name in names], seeds, str(folder), "train.py", **kwargs)
+    return compare([configs[name] for name in names], seeds, str(folder), **kwargs)
 
 
 @pytest.mark.slow
@@ -167,7 +167,7 @@ def test_a_failed_training_is_reported_and_resumed(configs, trainings, tmp_path)
 
 
 def test_a_training_without_checkpoint_is_explained(configs, trainings, tmp_path, monkeypatch):
-    monkeypatch.setattr(comparison, "_train", lambda run, tool: None)
+    monkeypatch.setattr(comparison, "_train", lambda run: None)
     with pytest.raises(FileNotFoundError, match=r"default_hooks\.checkpoint"):
         run(configs, tmp_path / "out", "plain")
 

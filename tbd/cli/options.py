@@ -1,0 +1,37 @@
+"""Options that several subcommands have."""
+
+import argparse
+import os
+
+from mmengine.config import DictAction
+
+from tbd.engine import LAUNCHERS
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg-options``, as MMDetection's tools have it."""
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="override the config; data_root=FOLDER moves the whole data set",
+    )
+
+
+def add_launcher(parser: argparse.ArgumentParser) -> None:
+    """Add what the launchers of distributed runs pass; see :func:`take_rank`."""
+    parser.add_argument(
+        "--launcher",
+        choices=LAUNCHERS,
+        default="none",
+        metavar="NAME",
+        help=f"of several processes: {', '.join(LAUNCHERS)}. Default: none",
+    )
+    # torch.distributed.launch passes the rank as an option, torchrun in the environment.
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+
+
+def take_rank(args: argparse.Namespace) -> None:
+    """Put the rank that the launcher passed where PyTorch looks for it."""
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))

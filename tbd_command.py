@@ -1,0 +1,67 @@
+"""Front door of the ``tbd`` command.
+
+It answers ``tbd --help`` and ``tbd --version`` at once. It lies beside the package and not in it
+because importing anything of ``tbd`` imports MMDetection, which takes seconds.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+COMMANDS = {
+    "train": "train a detector: a distillation or a plain one",
+    "test": "evaluate a detector; of a distillation, its student",
+    "export": "write the student of a distillation as a plain MMDetection model",
+    "compare": "train configs from several seeds and compare the detectors in one table",
+    "analyze": "measure how far the scores of detectors agree with their boxes",
+    "pairs": "check which distillation terms work on a pair of detectors",
+    "benchmark": "measure time and memory of a distilled training step",
+}
+"""Subcommand → what it does. The subcommand is the module of that name in ``tbd.cli``."""
+
+_HELP = """\
+Distill object detectors with MMDetection.
+
+commands:
+{commands}
+
+example:
+  tbd train configs/tbd_retinanet_r101_r50.py --amp
+
+'tbd COMMAND --help' describes a command."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the subcommand that the first argument names.
+
+    Args:
+        arguments: Of the command line. Default: those of this process.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    table = "\n".join(f"  {name:<10} {summary}" for name, summary in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="tbd",
+        usage="tbd [--help] [--version] COMMAND ...",
+        description=_HELP.format(commands=table),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"tbd {_version()}")
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS)
+    # The rest belongs to the subcommand, whose module knows its options.
+    command = parser.parse_args(given[:1] or ["--help"]).command
+
+    from tbd.cli import run_command
+
+    run_command(command, given[1:], prog=f"tbd {command}")
+
+
+def _version() -> str:
+    try:
+        return version("tbd")
+    except PackageNotFoundError:
+        return "that is not installed"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""What every subcommand promises; what it does is tested beside the code that it calls."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from tiny_run import ROOT, process_environment
+
+import tbd
+from tbd.cli import run_command
+from tbd.cli.command import TRACEBACK_VARIABLE
+from tbd_command import COMMANDS, main
+
+TOOLS = {
+    "train": "train.py",
+    "test": "test.py",
+    "export": "export_student.py",
+    "compare": "compare.py",
+    "analyze": "analyze_harmony.py",
+    "pairs": "pair_matrix.py",
+    "benchmark": "benchmark_step.py",
+}
+
+
+def printed_help(*arguments, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_help_lists_each_command_on_one_line(capsys):
+    text = printed_help("--help", capsys=capsys)
+    for name, summary in COMMANDS.items():
+        assert re.search(rf"^  {name} +{re.escape(summary)}$", text, re.MULTILINE)
+    assert text == printed_help(capsys=capsys)
+
+
+@pytest.mark.parametrize("name", [None, *COMMANDS])
+def test_help_fits_a_screen_and_has_an_example(name, capsys):
+    text = printed_help(*([name] if name else []), "--help", capsys=capsys)
+    lines = text.splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 100
+    examples = text.partition("example:\n")[2]
+    assert examples.startswith(f"  tbd {name or 'train'} ")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_example_of_the_help_is_accepted(name, capsys, monkeypatch):
+    text = printed_help(name, "--help", capsys=capsys)
+    example = text.partition("example:\n")[2].replace("\\\n", " ").split()
+    parsed = []
+    monkeypatch.setattr(f"tbd.cli.{name}.run", parsed.append)
+    main(example[1:])
+    assert len(parsed) == 1
+
+
+def test_help_and_version_do_not_wait_for_mmdetection():
+    code = (
+        "import sys, tbd_command\n"
+        "try: tbd_command.main(sys.argv[1:])\n"
+        "finally: assert not {'tbd', 'mmengine', 'torch'} & set(sys.modules)"
+    )
+    for arguments in (["--help"], ["--version"]):
+        run = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            env=process_environment(),
+            capture_output=True,
+            text=True,
+        )
+        assert run.returncode == 0, run.stderr
+        assert run.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_tool_is_a_door_to_the_command(name):
+    statements = (ROOT / "tools" / TOOLS[name]).read_text().partition('"""\n\n')[2]
+    assert statements == (
+        "from tbd.cli import run_command\n\n"
+        f'if __name__ == "__main__":\n    run_command("{name}")\n'
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["trian"],
+        ["train"],
+        ["train", "config.py", "--no-such-option"],
+        ["train", "config.py", "--launcher", "ssh"],
+        ["train", "no/such/config.py"],
+        ["analyze", "config.py"],
+        ["analyze", "a.py", "a.pth", "--names", "a", "b"],
+    ],
+)
+def test_what_the_user_got_wrong_is_said_in_the_last_line(arguments, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err
+    assert re.match(r"tbd( train| analyze)?: error: ", error.splitlines()[-1])
+    assert "Traceback" not in error
+
+
+def test_the_traceback_comes_back_on_demand(monkeypatch, capsys):
+    with pytest.raises(FileNotFoundError, match=r"no/such/config\.py"):
+        main(["train", "no/such/config.py", "--traceback"])
+    monkeypatch.setenv(TRACEBACK_VARIABLE, "1")
+    with pytest.raises(FileNotFoundError):
+        main(["train", "no/such/config.py"])
+    monkeypatch.setenv(TRACEBACK_VARIABLE, "0")
+    with pytest.raises(SystemExit):
+        main(["train", "no/such/config.py"])
+
+
+def test_an_error_that_nobody_foresaw_keeps_its_traceback(monkeypatch):
+    # The same type as the errors of tbd, but from elsewhere.
+    monkeypatch.setattr("tbd.cli.train.train", lambda *args, **kwargs: int("one"))
+    with pytest.raises(ValueError, match="invalid literal"):
+        main(["train", "config.py"])
+
+
+def test_a_tool_names_itself_in_messages(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["tools/train.py"])
+    with pytest.raises(SystemExit):
+        run_command("train")
+    assert capsys.readouterr().err.startswith("usage: train.py CONFIG [options]\n")
+
+
+@pytest.mark.slow
+def test_the_package_can_be_run():
+    run = subprocess.run(
+        [sys.executable, "-m", "tbd", "train", "no/such/config.py"],
+        env=process_environment(),
+        capture_output=True,
+        text=True,
+        cwd="/",
+    )
+    assert run.returncode == 2
+    assert run.stderr.splitlines()[-1] == (
+        "tbd train: error: there is no config file at /no/such/config.py"
+    )
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    assert printed_help("--version", capsys=capsys) == f"tbd {tbd.__version__}\n"
