@@ -1,12 +1,8 @@
-"""Task-Balanced Distillation: the wrapper and its two terms.
+"""Task-Balanced Distillation of a student whose training is put together from the files beside.
 
 An inheriting config names ``student``, ``teacher`` and ``teacher_ckpt``.
 """
 
-model = dict(
-    type="tbd.TeacherStudentDetector",
-    distill=dict(
-        hd=dict(type="tbd.HarmonyDistillation", loss_weight=1.0),
-        tfd=dict(type="tbd.TaskDecoupledFeatureDistillation", loss_weight=1.0),
-    ),
-)
+_base_ = "tbd_terms.py"
+
+model = dict(type="tbd.TeacherStudentDetector", distill={{_base_.distillation.terms}})

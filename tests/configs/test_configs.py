@@ -1,5 +1,6 @@
-"""Every shipped config; tests/engine/test_pair_matrix.py trains the distillations among them."""
+"""Every shipped config; tests/studies/pairs/test_trial.py trains the distillations among them."""
 
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -14,9 +15,20 @@ from tbd.detectors.weights import without_pretrained
 from tbd.registry import MODELS
 
 MIM = Path(mmdet.__file__).parent / ".mim"
-COCO = [name for name in CONFIGS if "/" not in name]
-SMALL = [name for name in CONFIGS if "/" in name]
+COCO = [name for name in CONFIGS if shipped(name).get("data_root") == "data/coco/"]
+TBD = [name for name in COCO if Path(name).name.startswith("tbd_")]
+SMALL = sorted({*CONFIGS} - {*COCO})
 DISTILLATIONS = distillations()
+START = "tbd_retinanet_r101_r50.py"
+"""The config that everyone starts with; its method's others lie in a folder."""
+
+
+def pair(name):
+    """Name of a config of COCO without its method."""
+    return Path(name).stem.partition("_")[2]
+
+
+PAIRS = {pair(name): name for name in TBD}
 
 
 @cache
@@ -42,8 +54,28 @@ def transforms(dataset):
 
 
 def test_there_are_configs():
-    assert "tbd_retinanet_r101_r50.py" in COCO
+    assert START in COCO
+    assert {Path(name).parent.name for name in COCO} >= {"tbd", "pkd"}
     assert {Path(name).parent.name for name in SMALL} >= {"shapes", "bccd", "coco_mini"}
+
+
+def test_no_two_configs_share_a_name_and_with_it_a_work_directory():
+    names = Counter(Path(name).stem for name in CONFIGS)
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+@pytest.mark.parametrize("name", sorted({*COCO} - {START}))
+def test_a_distillation_on_coco_lies_in_the_folder_of_its_method(name):
+    folder, file = Path(name).parts
+    assert file.startswith(f"{folder}_")
+
+
+@pytest.mark.parametrize("name", [name for name in COCO if pair(name) in PAIRS and name not in TBD])
+def test_another_method_on_a_pair_changes_the_terms_alone(name):
+    tbd, method = shipped(PAIRS[pair(name)]).to_dict(), shipped(name).to_dict()
+    assert not tbd["model"].pop("distill").keys() & method["model"].pop("distill").keys()
+    for key in ("model", "train_dataloader", "val_dataloader", "train_cfg", "param_scheduler"):
+        assert method[key] == tbd[key]
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -74,7 +106,7 @@ def test_config_says_what_it_trains_and_needs(name):
 @pytest.mark.parametrize("name", DISTILLATIONS)
 def test_a_distillation_takes_few_lines_and_names_its_teachers_checkpoint(name):
     lines = (ROOT / name).read_text().split('"""')[2].splitlines()
-    assert len([line for line in lines if line.strip()]) < 15
+    assert len([line for line in lines if line.strip()]) < 18
     assert shipped(name).model.teacher_ckpt
 
 

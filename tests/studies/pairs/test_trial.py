@@ -47,7 +47,7 @@ def test_shipped_distillation_works(config, shipped_trials):
 
 @pytest.mark.openmmlab
 def test_a_pair_of_two_stages_and_one_with_other_pyramids():
-    trial = try_pair(str(ROOT / "tbd_retinanet-x101_faster-rcnn-r50.py"))
+    trial = try_pair(str(ROOT / "tbd/tbd_faster-rcnn_retinanet-x101_r50.py"))
     assert (trial.teacher, trial.student) == ("RetinaNet", "FasterRCNN")
     assert trial.own_terms == (
         "tbd.HarmonyDistillation",
@@ -63,7 +63,7 @@ def test_a_pair_of_two_stages_and_one_with_other_pyramids():
 @pytest.mark.slow
 def test_what_the_students_own_loss_lacks_is_said(monkeypatch):
     monkeypatch.setattr(paa_head, "skm", None)
-    trial = try_pair(str(ROOT / "tbd_paa_r101_r50.py"))
+    trial = try_pair(str(ROOT / "tbd/tbd_paa_r101_r50.py"))
     assert trial.missing == "the student's own loss needs scikit-learn"
     assert trial.terms["tbd.HarmonyDistillation"].losses is None
 

@@ -3,14 +3,9 @@
 Needs COCO in data/coco. The learning rate is for 8 GPUs × 8 images; --auto-scale-lr adapts it.
 """
 
-_base_ = ["mmdet::yolox/yolox_s_8xb8-300e_coco.py", "_base_/distillation.py"]
-default_hooks = {{_base_.distillation.hooks}}
+_base_ = "./tbd_yolox_l_s.py"
 model = dict(
-    _delete_=True,
-    type="tbd.TeacherStudentDetector",
-    student={{_base_.model}},
     teacher="mmdet::rtmdet/rtmdet_l_8xb32-300e_coco.py",
     teacher_ckpt="https://download.openmmlab.com/mmdetection/v3.0/rtmdet/"
     "rtmdet_l_8xb32-300e_coco/rtmdet_l_8xb32-300e_coco_20220719_112030-5a0be7c4.pth",
-    distill={{_base_.distillation.terms}},
 )

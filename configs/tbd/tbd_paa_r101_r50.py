@@ -4,7 +4,7 @@ PAA's own loss needs scikit-learn. Needs COCO in data/coco. The learning rate is
 images; --auto-scale-lr adapts it.
 """
 
-_base_ = ["mmdet::paa/paa_r50_fpn_1x_coco.py", "_base_/distillation.py"]
+_base_ = ["mmdet::paa/paa_r50_fpn_1x_coco.py", "../_base_/distillation.py"]
 default_hooks = {{_base_.distillation.hooks}}
 model = dict(
     _delete_=True,

@@ -4,7 +4,7 @@ The terms act on the neck and on the RPN, which is a one-stage head. Needs COCO 
 learning rate is for 8 GPUs × 2 images; --auto-scale-lr adapts it.
 """
 
-_base_ = ["mmdet::cascade_rcnn/cascade-rcnn_r50_fpn_20e_coco.py", "_base_/distillation.py"]
+_base_ = ["mmdet::cascade_rcnn/cascade-rcnn_r50_fpn_20e_coco.py", "../_base_/distillation.py"]
 default_hooks = {{_base_.distillation.hooks}}
 model = dict(
     _delete_=True,

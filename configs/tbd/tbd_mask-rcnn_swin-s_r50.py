@@ -4,15 +4,10 @@ The terms act on the neck and on the RPN, which is a one-stage head. Needs COCO 
 learning rate is for 8 GPUs × 2 images; --auto-scale-lr adapts it.
 """
 
-_base_ = ["mmdet::mask_rcnn/mask-rcnn_r50_fpn_2x_coco.py", "_base_/distillation.py"]
-default_hooks = {{_base_.distillation.hooks}}
+_base_ = "./tbd_mask-rcnn_r101_r50.py"
 model = dict(
-    _delete_=True,
-    type="tbd.TeacherStudentDetector",
-    student={{_base_.model}},
     teacher="mmdet::swin/mask-rcnn_swin-s-p4-w7_fpn_amp-ms-crop-3x_coco.py",
     teacher_ckpt="https://download.openmmlab.com/mmdetection/v2.0/swin/"
     "mask_rcnn_swin-s-p4-w7_fpn_fp16_ms-crop-3x_coco/"
     "mask_rcnn_swin-s-p4-w7_fpn_fp16_ms-crop-3x_coco_20210903_104808-b92c91f1.pth",
-    distill={{_base_.distillation.terms}},
 )

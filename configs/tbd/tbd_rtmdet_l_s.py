@@ -3,7 +3,7 @@
 Needs COCO in data/coco. The learning rate is for 8 GPUs × 32 images; --auto-scale-lr adapts it.
 """
 
-_base_ = ["mmdet::rtmdet/rtmdet_s_8xb32-300e_coco.py", "_base_/distillation.py"]
+_base_ = ["mmdet::rtmdet/rtmdet_s_8xb32-300e_coco.py", "../_base_/distillation.py"]
 default_hooks = {{_base_.distillation.hooks}}
 model = dict(
     _delete_=True,

@@ -3,7 +3,7 @@
 Needs COCO in data/coco. The learning rate is for 8 GPUs × 2 images; --auto-scale-lr adapts it.
 """
 
-_base_ = "./tbd_retinanet_r101_r50.py"
+_base_ = "../tbd_retinanet_r101_r50.py"
 model = dict(
     student_options=dict(
         backbone=dict(

@@ -4,7 +4,7 @@ By PKD, a term on features: a DETR has no dense predictions for TBD's terms to c
 in data/coco. The learning rate is for 8 GPUs × 2 images; --auto-scale-lr adapts it.
 """
 
-_base_ = ["mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py", "_base_/distillation.py"]
+_base_ = ["mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py", "../_base_/distillation.py"]
 default_hooks = {{_base_.distillation.hooks}}
 model = dict(
     _delete_=True,

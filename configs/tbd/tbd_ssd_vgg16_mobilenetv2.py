@@ -4,7 +4,7 @@ The student sees 320×320 pixels, for which SSD300 is the closest teacher. Needs
 The learning rate is for 8 GPUs × 24 images; --auto-scale-lr adapts it.
 """
 
-_base_ = ["mmdet::ssd/ssdlite_mobilenetv2-scratch_8xb24-600e_coco.py", "_base_/distillation.py"]
+_base_ = ["mmdet::ssd/ssdlite_mobilenetv2-scratch_8xb24-600e_coco.py", "../_base_/distillation.py"]
 default_hooks = {{_base_.distillation.hooks}}
 model = dict(
     _delete_=True,

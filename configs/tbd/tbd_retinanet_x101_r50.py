@@ -3,7 +3,7 @@
 Needs COCO in data/coco. The learning rate is for 8 GPUs × 2 images; --auto-scale-lr adapts it.
 """
 
-_base_ = "./tbd_retinanet_r101_r50.py"
+_base_ = "../tbd_retinanet_r101_r50.py"
 model = dict(
     teacher="mmdet::retinanet/retinanet_x101-64x4d_fpn_2x_coco.py",
     teacher_ckpt="https://download.openmmlab.com/mmdetection/v2.0/retinanet/"

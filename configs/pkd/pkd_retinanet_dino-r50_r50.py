@@ -4,16 +4,12 @@ By PKD, a term on features: a DETR has no dense predictions for TBD's terms to c
 in data/coco. The learning rate is for 8 GPUs × 2 images; --auto-scale-lr adapts it.
 """
 
-_base_ = ["mmdet::retinanet/retinanet_r50_fpn_2x_coco.py", "_base_/distillation.py"]
-default_hooks = {{_base_.distillation.hooks}}
+_base_ = "../tbd_retinanet_r101_r50.py"
 model = dict(
-    _delete_=True,
-    type="tbd.TeacherStudentDetector",
-    student={{_base_.model}},
     teacher="mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py",
     teacher_ckpt="https://download.openmmlab.com/mmdetection/v3.0/dino/"
     "dino-4scale_r50_8xb2-12e_coco/dino-4scale_r50_8xb2-12e_coco_20221202_182705-55b2bba2.pth",
     # DINO has no level of stride 128.
     level_map=[(0, 0), (1, 1), (2, 2), (3, 3)],
-    distill=dict(pkd=dict(type="tbd.PearsonFeatureDistillation", loss_weight=6.0)),
+    distill=dict(_delete_=True, pkd=dict(type="tbd.PearsonFeatureDistillation", loss_weight=6.0)),
 )
