@@ -82,7 +82,7 @@ def measure_agreement(scores: np.ndarray, ious: np.ndarray) -> dict[str, float |
         ious: IoUs [N] in [0, 1] of the same detections with their best ground truth.
 
     Returns:
-        * ``mean_score``: mean harmony score 1 − tanh|IoU − score|, in (0, 1];
+        * ``harmony_score``: mean harmony score 1 − tanh|IoU − score|, in (0, 1];
         * ``harmonious``: share of detections with |IoU − score| ≤ :data:`HARMONIOUS`;
         * ``pearson``, ``spearman``: correlation of score and IoU, None where there is none;
         * ``calibration_error``: see :func:`calibration_error`;
@@ -97,7 +97,7 @@ def measure_agreement(scores: np.ndarray, ious: np.ndarray) -> dict[str, float |
     )
     shares = np.histogram(ious, IOU_EDGES)[0] / len(ious)
     return {
-        "mean_score": float(harmony_score(*map(torch.from_numpy, (scores, ious))).mean()),
+        "harmony_score": float(harmony_score(*map(torch.from_numpy, (scores, ious))).mean()),
         "harmonious": float((np.abs(ious - scores) <= HARMONIOUS).mean()),
         "pearson": pearson(scores, ious),
         "spearman": spearman(scores, ious),

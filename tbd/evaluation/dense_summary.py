@@ -127,7 +127,7 @@ def measure_summaries(summaries: Sequence[DenseSummary]) -> dict[str, float | No
     edges = np.round(np.array(IOU_EDGES[:-1]) * GRID).astype(int)
     shares = np.add.reduceat(grid.sum(axis=0), edges) / total
     return {
-        "mean_score": float(harmony),
+        "harmony_score": float(harmony),
         "harmonious": float(harmonious),
         "pearson": _pearson_from_moments(means, products),
         "spearman": _spearman_on_grid(grid),

@@ -74,7 +74,7 @@ class HarmonyMetric(BaseMetric):
 
     Reports, over the detections whose score reaches ``score_thr``:
 
-    * ``mean_score``: the mean harmony score, in (0, 1], and ``num_detections``;
+    * ``harmony_score``: the mean harmony score, in (0, 1], and ``num_detections``;
     * ``harmonious``: the share of detections with |u − s| ≤ 0.1;
     * ``pearson``, ``spearman``: correlation of s and u;
     * ``calibration_error``: expected IoU calibration error, over ten bins of the score;
@@ -89,8 +89,8 @@ class HarmonyMetric(BaseMetric):
     * ``ap_lost``: ``oracle_ap − ap``, what the ranking by score costs.
 
     A value that does not exist (a correlation with a constant, an AP without ground truth) is left
-    out, with a warning; ``mean_score`` without any detection is reported as 0, which no detection
-    can have.
+    out, with a warning; ``harmony_score`` without any detection is reported as 0, which no
+    detection can have.
 
     With ``dense=True`` and a ``tbd.DensePredictionsHook`` beside it, the first group is also
     reported over the predictions of the dense head before NMS, with the prefix ``dense_``.
@@ -251,8 +251,8 @@ class HarmonyMetric(BaseMetric):
         counted = scores >= self.score_thr
         count = int(counted.sum())
         if count == 0:
-            _warn(f"no detection has a score of {self.score_thr} or more; mean_score is 0.")
-            return {"mean_score": 0.0, "num_detections": 0}
+            _warn(f"no detection has a score of {self.score_thr} or more; harmony_score is 0.")
+            return {"harmony_score": 0.0, "num_detections": 0}
         return {**measure_agreement(scores[counted], ious[counted]), "num_detections": count}
 
     @staticmethod

@@ -19,7 +19,7 @@ def test_against_loops_and_scipy():
     scores[:4], ious[:4] = [0.0, 1.0, 0.5, 0.5], [1.0, 1.0, 0.5, 0.75]
     found = measure_agreement(scores, ious)
     pairs = [(float(s), float(u)) for s, u in zip(scores, ious, strict=True)]
-    assert found["mean_score"] == pytest.approx(
+    assert found["harmony_score"] == pytest.approx(
         np.mean([1 - np.tanh(abs(u - s)) for s, u in pairs])
     )
     assert found["harmonious"] == sum(abs(u - s) <= 0.1 for s, u in pairs) / 300

@@ -78,7 +78,7 @@ def test_summaries_are_those_of_the_heads_own_boxes(config, name):
     assert measured["mean_iou"] == pytest.approx(pairs[:, 1].mean(), abs=1e-5)
     assert measured["pearson"] == pytest.approx(np.corrcoef(pairs.T)[0, 1], abs=1e-4)
     expected = (1 - np.tanh(np.abs(pairs[:, 0] - pairs[:, 1]))).mean()
-    assert measured["mean_score"] == pytest.approx(expected, abs=1e-5)
+    assert measured["harmony_score"] == pytest.approx(expected, abs=1e-5)
 
 
 def test_nothing_is_left_behind():
@@ -119,7 +119,7 @@ def test_a_distillation_is_validated_with_its_dense_predictions(tmp_path):
     train(config, str(tmp_path / "work"))
     found = evaluate(config, str(tmp_path / "work/student.pth"), str(tmp_path / "test"))
     assert found["harmony/dense_num_predictions"] > found["harmony/num_detections"] > 0
-    assert 0 < found["harmony/dense_mean_score"] <= 1
+    assert 0 < found["harmony/dense_harmony_score"] <= 1
 
 
 def test_a_hook_on_a_detector_that_it_cannot_read(tmp_path):

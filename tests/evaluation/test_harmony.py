@@ -148,7 +148,7 @@ def test_random_detections_by_brute_force(class_aware: bool) -> None:
     scores, ious = np.array(pairs).T
     assert found["harmony/num_detections"] == len(pairs)
     expected = {
-        "mean_score": np.mean([1 - math.tanh(abs(u - s)) for s, u in pairs]),
+        "harmony_score": np.mean([1 - math.tanh(abs(u - s)) for s, u in pairs]),
         "harmonious": np.mean([abs(u - s) <= 0.1 for s, u in pairs]),
         "pearson": stats.pearsonr(scores, ious).statistic,
         "spearman": stats.spearmanr(scores, ious).statistic,
@@ -209,7 +209,7 @@ def test_perfect_detector() -> None:
     # IoUs 1 and 0.8, each with a score that says so.
     result = evaluate([make_sample([[0, 0, 10, 10], [50, 50, 60, 58]], [1.0, 0.8], gt)])
     expected = dict(
-        mean_score=1,
+        harmony_score=1,
         harmonious=1,
         pearson=1,
         spearman=1,
@@ -234,7 +234,7 @@ def test_exchanged_scores_lose_what_they_should() -> None:
     assert result["harmony/pearson"] == pytest.approx(-1)
     assert result["harmony/spearman"] == pytest.approx(-1)
     assert result["harmony/calibration_error"] == pytest.approx(0.28, abs=1e-6)
-    assert result["harmony/mean_score"] == pytest.approx(1 - math.tanh(0.28), abs=1e-6)
+    assert result["harmony/harmony_score"] == pytest.approx(1 - math.tanh(0.28), abs=1e-6)
 
 
 def test_mean_over_detections_of_all_images() -> None:
@@ -246,7 +246,7 @@ def test_mean_over_detections_of_all_images() -> None:
     ]
     expected = [1 - math.tanh(0.3), 1 - math.tanh(0.1), 1 - math.tanh(0.4 - 1 / 3)]
     result = evaluate(samples)
-    assert result["harmony/mean_score"] == pytest.approx(sum(expected) / 3, abs=1e-6)
+    assert result["harmony/harmony_score"] == pytest.approx(sum(expected) / 3, abs=1e-6)
     assert result["harmony/num_detections"] == 3
 
 
@@ -257,7 +257,7 @@ def test_threshold_is_inclusive() -> None:
 
 def test_image_without_ground_truth_counts_as_not_localized() -> None:
     result = evaluate([make_sample([[0, 0, 4, 4]], [0.7], [])])
-    assert result["harmony/mean_score"] == pytest.approx(1 - math.tanh(0.7), abs=1e-6)
+    assert result["harmony/harmony_score"] == pytest.approx(1 - math.tanh(0.7), abs=1e-6)
 
 
 def test_crowds_are_background_for_harmony_and_ignored_by_ap() -> None:
@@ -283,7 +283,7 @@ def test_no_detection_is_reported_as_zero(
     metric = HarmonyMetric()
     metric.process(None, samples)
     result = metric.compute_metrics(metric.results)
-    assert (result.pop("mean_score"), result.pop("num_detections")) == (0, 0)
+    assert (result.pop("harmony_score"), result.pop("num_detections")) == (0, 0)
     assert "no detection has a score of 0.3" in messages[0]
     truth = any(len(sample["gt_instances"]["bboxes"]) for sample in samples)
     assert result == (dict(ap=0, oracle_ap=0, ap_lost=0) if truth else {})
@@ -375,13 +375,13 @@ def test_dense_summaries_are_reported_beside_the_rest(messages: list[str]) -> No
     samples = [with_dense([0.5, 0.9], [0.4, 1.0], 0.3), with_dense([], [], 0.3)]
     result = evaluate(samples, dense=True)
     assert result["harmony/dense_num_predictions"] == 2
-    assert result["harmony/dense_mean_score"] == pytest.approx(1 - math.tanh(0.1))
+    assert result["harmony/dense_harmony_score"] == pytest.approx(1 - math.tanh(0.1))
     assert result["harmony/dense_pearson"] == pytest.approx(1)
     assert result["harmony/num_detections"] == 2
 
     nothing = evaluate(samples[1:], dense=True)
     assert nothing["harmony/dense_num_predictions"] == 0
-    assert "harmony/dense_mean_score" not in nothing
+    assert "harmony/dense_harmony_score" not in nothing
     assert any("no dense prediction" in text for text in messages)
     with pytest.raises(ValueError, match=r"0\.5 in HarmonyMetric and 0\.3 in"):
         evaluate(samples, dense=True, score_thr=0.5)

@@ -13,7 +13,15 @@ import torch
 from tbd.studies.comparison.measurement import measure, time_inference
 from tbd.studies.comparison.pictures import draw_runs
 from tbd.studies.comparison.report import RunResult, write_report
-from tbd.studies.comparison.runs import RUN_FILE, Run, make_run, read_state, set_aside, write_state
+from tbd.studies.comparison.runs import (
+    RUN_FILE,
+    RUN_FORMAT,
+    Run,
+    make_run,
+    read_state,
+    set_aside,
+    write_state,
+)
 
 
 def compare(
@@ -108,13 +116,22 @@ def finish_run(run: Run) -> dict[str, float | None]:
             flush=True,
         )
         state = {}
-    if state.get("metrics"):
+    if state.get("metrics") and state.get("format") == RUN_FORMAT:
         print(f"finished before, see {run.folder / RUN_FILE}", flush=True)
         return dict(state["metrics"])
 
-    state = {"config": run.config, "seed": run.seed, "fingerprint": run.fingerprint}
-    write_state(run.folder, state)
-    _train(run)
+    trained = bool(state.get("metrics"))
+    state = {
+        "format": RUN_FORMAT,
+        "config": run.config,
+        "seed": run.seed,
+        "fingerprint": run.fingerprint,
+    }
+    if trained:
+        print("trained before; its metrics had other names, so it is measured again", flush=True)
+    else:
+        write_state(run.folder, state)
+        _train(run)
     metrics = measure(run)
     write_state(run.folder, {**state, "metrics": metrics})
     return metrics

@@ -20,7 +20,16 @@ from tbd.detectors.weights import load_strictly
 from tbd.engine.evaluation import evaluate
 from tbd.evaluation.long_tail import GROUPS
 from tbd.studies.comparison.runs import Run, parse_options
+from tbd.studies.glossary import in_studies
 
+_HARMONY = (
+    "harmony_score",
+    "pearson",
+    "calibration_error",
+    "mean_confidence",
+    "mean_iou",
+    "ap_lost",
+)
 _TIMED_IMAGES = 50
 _WARM_UP = 5
 
@@ -97,26 +106,31 @@ def first_validation(folder: Path) -> dict[str, float]:
 def standard_names(
     values: Mapping[str, float], first: Mapping[str, float]
 ) -> dict[str, float | None]:
-    """Pick the reported metrics; COCO's −1 (no ground truth of that kind) becomes None."""
+    """Pick the reported metrics and give them their names and units in studies.
 
-    def percent(key: str, values: Mapping[str, float] = values) -> float | None:
-        value = values.get(key)
-        return None if value is None or value < 0 else 100 * value
+    Args:
+        values: What the evaluators reported, with their prefixes.
+        first: The same of the first of several validations.
 
-    lost = values.get("harmony/ap_lost")
-    return {
-        "ap": percent("coco/bbox_mAP"),
-        "ap50": percent("coco/bbox_mAP_50"),
-        "ap75": percent("coco/bbox_mAP_75"),
-        "mask_ap_first": percent("coco/segm_mAP", first),
-        "mask_ap": percent("coco/segm_mAP"),
-        "mask_ap75": percent("coco/segm_mAP_75"),
-        **{f"ap_{group}": percent(f"coco/bbox_mAP_{group}") for group in GROUPS},
-        "harmony": values.get("harmony/mean_score"),
-        "correlation": values.get("harmony/pearson"),
-        "calibration_error": values.get("harmony/calibration_error"),
-        "mean_score": values.get("harmony/mean_confidence"),
-        "mean_iou": values.get("harmony/mean_iou"),
-        # Negative where the ranking by score is the better one.
-        "ap_lost": None if lost is None else 100 * lost,
+    Returns:
+        Name in the glossary → value; None where nothing was reported, or COCO's −1, which stands
+        for no ground truth of that kind.
+    """
+    coco = {
+        "ap": "bbox_mAP",
+        "ap50": "bbox_mAP_50",
+        "ap75": "bbox_mAP_75",
+        "ap_small": "bbox_mAP_s",
+        "ap_medium": "bbox_mAP_m",
+        "ap_large": "bbox_mAP_l",
+        "mask_ap": "segm_mAP",
+        "mask_ap75": "segm_mAP_75",
+        **{f"ap_{group}": f"bbox_mAP_{group}" for group in GROUPS},
     }
+    found = {name: values.get(f"coco/{key}", -1) for name, key in coco.items()}
+    found["mask_ap_first"] = first.get("coco/segm_mAP", -1)
+    reported = in_studies(
+        {name: value for name, value in found.items() if value >= 0}
+        | {name: values[f"harmony/{name}"] for name in _HARMONY if f"harmony/{name}" in values}
+    )
+    return {name: reported.get(name) for name in (*found, *_HARMONY)}

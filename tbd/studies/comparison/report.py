@@ -11,31 +11,35 @@ from pathlib import Path
 from typing import Any
 
 from tbd.files import replacing, write_file
+from tbd.studies.glossary import GLOSSARY
 from tbd.visualization.markdown import markdown_table
 
-METRICS = {
-    "ap": ("AP", ".1f"),
-    "ap50": ("AP50", ".1f"),
-    "ap75": ("AP75", ".1f"),
-    "mask_ap_first": ("mask AP, first", ".1f"),
-    "mask_ap": ("mask AP", ".1f"),
-    "mask_ap75": ("mask AP75", ".1f"),
-    "ap_rare": ("AP rare", ".1f"),
-    "ap_common": ("AP common", ".1f"),
-    "ap_frequent": ("AP frequent", ".1f"),
-    "harmony": ("harmony score", ".3f"),
-    "correlation": ("correlation", ".3f"),
-    "calibration_error": ("calibration error", ".3f"),
-    "mean_score": ("mean score", ".3f"),
-    "mean_iou": ("mean IoU", ".3f"),
-    "ap_lost": ("AP lost", ".1f"),
-    "params": ("params (M)", ".2f"),
-    "milliseconds": ("ms / image", ".1f"),
-}
-"""Name of each metric of a run → its title in a table and its number format.
+METRICS = (
+    "ap",
+    "ap50",
+    "ap75",
+    "ap_small",
+    "ap_medium",
+    "ap_large",
+    "mask_ap_first",
+    "mask_ap",
+    "mask_ap75",
+    "ap_rare",
+    "ap_common",
+    "ap_frequent",
+    "harmony_score",
+    "pearson",
+    "calibration_error",
+    "mean_confidence",
+    "mean_iou",
+    "ap_lost",
+    "params",
+    "milliseconds",
+)
+"""What is reported of a run, names out of the glossary.
 
-A table shows those that at least one run has. "First" is the first of several validations during
-the training; all others are of its end.
+A table shows those that at least one run has. All are of the end of the training, but
+``mask_ap_first``.
 """
 
 GAIN = "gain"
@@ -48,8 +52,7 @@ class RunResult:
     Args:
         name: Name of the config.
         seed: Seed that it was trained from.
-        metrics: Name, out of :data:`METRICS`, → value; None where there is none. APs are
-            percentages, ``params`` are millions, ``milliseconds`` are per image.
+        metrics: Name, out of :data:`METRICS`, → value; None where there is none.
     """
 
     name: str
@@ -110,14 +113,13 @@ def summarize(
 
 def format_table(summary: Mapping[str, Mapping[str, Spread]]) -> str:
     """Format a summary as a Markdown table whose columns line up in plain text too."""
-    known = {"ap": METRICS["ap"], GAIN: ("gain", "+.1f"), **METRICS}
     measured = {key for spreads in summary.values() for key in spreads}
-    columns = {key: column for key, column in known.items() if key in measured}
-    rows = [["config", "seeds", *(title for title, _ in columns.values())]]
+    columns = [key for key in ("ap", GAIN, *METRICS[1:]) if key in measured]
+    rows = [["config", "seeds", *(GLOSSARY[key].title for key in columns)]]
     for name, spreads in summary.items():
         cells = [
-            spreads[key].text(number_format) if key in spreads else "–"
-            for key, (_, number_format) in columns.items()
+            spreads[key].text(GLOSSARY[key].number_format) if key in spreads else "–"
+            for key in columns
         ]
         rows.append([name, str(max((s.count for s in spreads.values()), default=0)), *cells])
     return markdown_table(rows)

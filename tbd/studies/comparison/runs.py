@@ -18,6 +18,9 @@ from tbd.files import write_file
 RUN_FILE = "run.json"
 """What is known of a run, in its folder."""
 
+RUN_FORMAT = 2
+"""Raised when a name in that file changes its meaning; older metrics are measured again."""
+
 
 @dataclass(frozen=True)
 class Run:

@@ -27,7 +27,7 @@ from tbd.studies.harmony.report import HarmonyResult, format_tables, write_repor
 
 _RESULT_FILE = "result.json"
 # Raised when results of an earlier version mean something else.
-_FORMAT = 1
+_FORMAT = 2
 
 
 def analyze(

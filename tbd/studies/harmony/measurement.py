@@ -19,6 +19,7 @@ from tbd.files import replacing
 from tbd.harmony import HarmonyScoreHead
 from tbd.harmony.functional import Norm
 from tbd.predictions import UnsupportedHeadError
+from tbd.studies.glossary import in_studies
 from tbd.studies.harmony.ground_truth import GroundTruth
 from tbd.studies.harmony.nms_trace import draw_worst, measure_nms, trace_nms
 from tbd.studies.harmony.report import HarmonyResult, SavedPicture
@@ -123,7 +124,7 @@ class DetectorAnalysis:
             config=self._subject.config,
             checkpoint=self._subject.checkpoint,
             num_images=len(self._loader.dataset),
-            metrics={**metrics, **(nms or {})},
+            metrics=in_studies({**metrics, **(nms or {})}),
             iou_histogram=figures.iou,
             density=figures.density,
             calibration=figures.calibration,

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from tbd.evaluation.agreement import HARMONIOUS, iou_share_names
 from tbd.files import write_file
+from tbd.studies.glossary import GLOSSARY
 from tbd.visualization.harmony_figures import (
     draw_calibration,
     draw_iou_histogram,
@@ -44,7 +45,8 @@ class HarmonyResult:
         config: Its config file.
         checkpoint: Its weights.
         num_images: Images that it was run on.
-        metrics: Values of :class:`tbd.evaluation.HarmonyMetric`, and what NMS removed.
+        metrics: Values of :class:`tbd.evaluation.HarmonyMetric`, and what NMS removed, by their
+            names in :data:`tbd.studies.glossary.GLOSSARY`.
         iou_histogram: Confident detections in equal bins of the IoU.
         density: Detections in equal cells [score, IoU].
         calibration: Per bin of the score the number of detections, the sum of their scores and
@@ -83,52 +85,25 @@ class HarmonyResult:
         return replace(self, name=name, config=config, checkpoint=checkpoint)
 
 
-_PERCENT, _NUMBER, _COUNT = "percent", ".3f", ",.0f"
-
-_AGREEMENT = {
-    "ap": ("AP", _PERCENT),
-    "oracle_ap": ("AP ranked by IoU", _PERCENT),
-    "ap_lost": ("AP lost", _PERCENT),
-    "num_detections": ("detections", _COUNT),
-    "mean_score": ("harmony score", _NUMBER),
-    "harmonious": ("harmonious (%)", _PERCENT),
-    "pearson": ("Pearson", _NUMBER),
-    "spearman": ("Spearman", _NUMBER),
-    "calibration_error": ("calibration error", _NUMBER),
-    "mean_confidence": ("mean score", _NUMBER),
-    "mean_iou": ("mean IoU", _NUMBER),
-}
-_SHARES = {
-    name: (f"IoU {name.split('_')[1]} to {name.split('_')[2]} (%)", _PERCENT)
-    for name in iou_share_names()
-}
-_DENSE = {
-    "dense_num_predictions": ("predictions", _COUNT),
-    **{
-        f"dense_{name}": _AGREEMENT[name]
-        for name in (
-            "mean_score",
-            "harmonious",
-            "pearson",
-            "spearman",
-            "calibration_error",
-            "mean_confidence",
-            "mean_iou",
-        )
-    },
-}
-_NMS = {
-    "nms_images": ("images", _COUNT),
-    "nms_objects": ("objects found", _COUNT),
-    "nms_better_suppressed": ("better box suppressed (%)", _PERCENT),
-    "nms_iou_lost": ("mean IoU lost", _NUMBER),
-}
+_AGREEMENT = (
+    "harmony_score",
+    "harmonious",
+    "pearson",
+    "spearman",
+    "calibration_error",
+    "mean_confidence",
+    "mean_iou",
+)
 _TABLES = {
-    "Scores against localization": _AGREEMENT,
-    "Placement of confident detections": _SHARES,
-    "Dense predictions before NMS": _DENSE,
-    "What NMS removed": _NMS,
+    "Scores against localization": ("ap", "oracle_ap", "ap_lost", "num_detections", *_AGREEMENT),
+    "Placement of confident detections": tuple(iou_share_names()),
+    "Dense predictions before NMS": (
+        "dense_num_predictions",
+        *(f"dense_{name}" for name in _AGREEMENT),
+    ),
+    "What NMS removed": ("nms_images", "nms_objects", "nms_better_suppressed", "nms_iou_lost"),
 }
+"""Title of each table → its columns, names out of the glossary."""
 
 
 def format_tables(results: Sequence[HarmonyResult]) -> str:
@@ -167,25 +142,16 @@ def write_report(folder: Path, results: Sequence[HarmonyResult], score_thr: floa
     return written
 
 
-def _table(
-    results: Sequence[HarmonyResult], columns: Mapping[str, tuple[str, str]]
-) -> list[list[str]]:
-    shown = {
-        key: column
-        for key, column in columns.items()
-        if any(key in result.metrics for result in results)
-    }
-    rows = [["detector", *(title for title, _ in shown.values())]]
+def _table(results: Sequence[HarmonyResult], columns: Sequence[str]) -> list[list[str]]:
+    shown = [key for key in columns if any(key in result.metrics for result in results)]
+    rows = [["detector", *(GLOSSARY[key].title for key in shown)]]
     for result in results:
-        cells = [_cell(result.metrics.get(key), kind) for key, (_, kind) in shown.items()]
-        rows.append([result.name, *cells])
+        rows.append([result.name, *(_cell(result.metrics.get(key), key) for key in shown)])
     return rows
 
 
-def _cell(value: float | None, kind: str) -> str:
-    if value is None:
-        return "–"
-    return f"{100 * value:.1f}" if kind == _PERCENT else format(value, kind)
+def _cell(value: float | None, key: str) -> str:
+    return "–" if value is None else format(value, GLOSSARY[key].number_format)
 
 
 def _csv(results: Sequence[HarmonyResult]) -> str:

@@ -12,8 +12,8 @@ def result(name, seed, ap, **metrics):
 
 RESULTS = [
     result("teacher", 0, 50.0),
-    result("plain", 0, 30.0, harmony=0.8),
-    result("tbd", 0, 33.0, harmony=0.9),
+    result("plain", 0, 30.0, harmony_score=0.8),
+    result("tbd", 0, 33.0, harmony_score=0.9),
     result("plain", 1, 28.0),
     result("tbd", 1, 33.0),
 ]
@@ -82,7 +82,7 @@ def test_files(tmp_path):
     assert content["runs"][1] == {
         "name": "plain",
         "seed": 0,
-        "metrics": {"ap": 30.0, "harmony": 0.8},
+        "metrics": {"ap": 30.0, "harmony_score": 0.8},
     }
     with (tmp_path / "comparison.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -13,6 +13,7 @@ from tiny_run import CLASSES, ROOT, config_dict, process_environment, write_conf
 from tbd.detectors import build_detector, resolve_model_config
 from tbd.engine import evaluate
 from tbd.predictions import UnsupportedHeadError
+from tbd.studies.glossary import GLOSSARY
 from tbd.studies.harmony import AnalysisSettings, Subject, analyze, measurement
 from tbd.studies.harmony.measurement import DetectorAnalysis
 
@@ -64,10 +65,12 @@ def test_numbers_are_those_of_an_evaluation(folder, capsys):
     for subject in subjects:
         metrics = found[subject.name]["metrics"]
         expected = evaluate(subject.config, subject.checkpoint, str(folder / subject.name))
-        assert metrics["ap"] == pytest.approx(expected["coco/bbox_mAP"], abs=6e-4)
+        assert metrics["ap"] == pytest.approx(100 * expected["coco/bbox_mAP"], abs=0.06)
         for name, value in expected.items():
             if name.startswith("harmony/"):
-                assert metrics[name.removeprefix("harmony/")] == pytest.approx(value), name
+                key = name.removeprefix("harmony/")
+                scale = 100 if GLOSSARY[key].unit == "percent" else 1
+                assert metrics[key] == pytest.approx(scale * value), name
         assert metrics["dense_num_predictions"] > 0
         assert metrics["nms_images"] == 4
         histogram = found[subject.name]["iou_histogram"]
