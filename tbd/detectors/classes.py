@@ -1,8 +1,69 @@
-"""Comparison of class lists, in words."""
+"""Which classes a detector, a checkpoint and a data set mean, and how such lists differ."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from mmdet.datasets import CocoDataset
+from mmdet.models.detectors.base import BaseDetector
+from mmengine.fileio import load
+from torch import nn
 
 _SHOWN = 5
+
+
+def count_classes(detector: BaseDetector) -> int | None:
+    """Number of classes that a detector tells apart, or None if it does not say."""
+    for owner in (getattr(detector, "roi_head", None), detector):
+        head = getattr(owner, "bbox_head", None)
+        stages = head if isinstance(head, nn.ModuleList) else [head]
+        count = getattr(stages[0], "num_classes", None)
+        if isinstance(count, int):
+            return count
+    return None
+
+
+def checkpoint_classes(checkpoint: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Class names that a checkpoint was trained for, if it says."""
+    meta = checkpoint.get("meta") or {}
+    classes = (meta.get("dataset_meta") or {}).get("classes") or meta.get("CLASSES")
+    if classes is None:
+        return None
+    return (classes,) if isinstance(classes, str) else tuple(classes)
+
+
+def dataset_classes(dataset: Any) -> tuple[str, ...] | None:
+    """Class names that a data set declares (``metainfo.classes``), or None if it has none."""
+    classes = (getattr(dataset, "metainfo", None) or {}).get("classes")
+    return None if classes is None else tuple(classes)
+
+
+def label_names(dataset: Any) -> tuple[str, ...] | None:
+    """Class names that the labels of a data set stand for.
+
+    MMDetection numbers the classes of a COCO file in the file's own order, whatever the order of
+    ``metainfo.classes``, and leaves out those that the file lacks.
+
+    Args:
+        dataset: A loaded data set, not a wrapper around one.
+
+    Returns:
+        The name behind each label; of other formats, which follow it, the declared list.
+    """
+    numbers: Mapping[int, int] | None = getattr(dataset, "cat2label", None)
+    if numbers is None or not isinstance(dataset, CocoDataset):
+        return dataset_classes(dataset)
+    content = load(dataset.ann_file, file_format="json", backend_args=dataset.backend_args)
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    return tuple(names[number] for number in sorted(numbers, key=numbers.__getitem__))
+
+
+def plain_datasets(dataset: Any) -> Iterator[Any]:
+    """Yield the data sets inside wrappers (RepeatDataset, ConcatDataset, MultiImageMix…)."""
+    for inner in getattr(dataset, "datasets", None) or [getattr(dataset, "dataset", None)]:
+        if inner is None:
+            yield dataset
+        else:
+            yield from plain_datasets(inner)
 
 
 def describe_difference(

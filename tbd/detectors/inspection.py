@@ -2,7 +2,6 @@
 
 import torch
 from mmdet.models.detectors.base import BaseDetector
-from torch import nn
 
 from tbd.detectors.modes import evaluating
 from tbd.detectors.roi_inference import inspect_roi_head
@@ -55,17 +54,6 @@ def inspect_detector(detector: BaseDetector, role: str, probe_size: int) -> Dete
         roi=roi,
         roi_error=roi_error,
     )
-
-
-def count_classes(detector: BaseDetector) -> int | None:
-    """Number of classes that a detector tells apart, or None if it does not say."""
-    for owner in (getattr(detector, "roi_head", None), detector):
-        head = getattr(owner, "bbox_head", None)
-        stages = head if isinstance(head, nn.ModuleList) else [head]
-        count = getattr(stages[0], "num_classes", None)
-        if isinstance(count, int):
-            return count
-    return None
 
 
 def _inspect_head(

@@ -12,9 +12,10 @@ from mmengine.dist import is_distributed
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from tbd.detectors.classes import count_classes
 from tbd.detectors.dense_inference import predict_densely
 from tbd.detectors.frozen_teacher import FrozenTeacher
-from tbd.detectors.inspection import count_classes, inspect_detector
+from tbd.detectors.inspection import inspect_detector
 from tbd.detectors.model_config import build_detector, resolve_model_config
 from tbd.detectors.pyramids import match_pyramids
 from tbd.detectors.randomness import isolated_randomness

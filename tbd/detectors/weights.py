@@ -10,6 +10,7 @@ from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
 from tbd.compat import load_checkpoint
+from tbd.detectors.classes import checkpoint_classes
 
 STUDENT_PREFIX = "student."
 TERM_PREFIX = "distill."
@@ -222,15 +223,6 @@ def without_pretrained(config: ConfigDict) -> ConfigDict:
 
 def _is_pretrained(init_cfg: Any) -> bool:
     return isinstance(init_cfg, Mapping) and init_cfg.get("type") == "Pretrained"
-
-
-def checkpoint_classes(checkpoint: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Class names that a checkpoint was trained for, if it says."""
-    meta = checkpoint.get("meta") or {}
-    classes = (meta.get("dataset_meta") or {}).get("classes") or meta.get("CLASSES")
-    if classes is None:
-        return None
-    return (classes,) if isinstance(classes, str) else tuple(classes)
 
 
 def _first(what: str, items: list[str]) -> str:

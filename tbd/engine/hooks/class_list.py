@@ -6,8 +6,14 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from tbd.detectors import TeacherStudentDetector
-from tbd.detectors.classes import describe_difference, list_names
-from tbd.detectors.inspection import count_classes
+from tbd.detectors.classes import (
+    count_classes,
+    dataset_classes,
+    describe_difference,
+    label_names,
+    list_names,
+    plain_datasets,
+)
 from tbd.engine.wrappers import unwrap
 from tbd.registry import HOOKS
 
@@ -21,6 +27,8 @@ class ClassListCheckHook(Hook):
     A teacher of other classes, or of the same ones in another order, would distill
     nonsense without any error. Its class names are known where its checkpoint records
     them; a model with ``allow_class_mismatch=True`` is free to have another teacher.
+    The names that a data set declares must be those behind its labels, which in a COCO
+    file follow the file's order.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -30,12 +38,11 @@ class ClassListCheckHook(Hook):
             ValueError: They differ.
         """
         model = unwrap(runner.model)
-        metainfo = getattr(runner.train_dataloader.dataset, "metainfo", None) or {}
-        classes = metainfo.get("classes")
+        classes = dataset_classes(runner.train_dataloader.dataset)
         if not isinstance(model, TeacherStudentDetector) or classes is None:
             return
         if model.teacher_classes and not runner.cfg.model.get("allow_class_mismatch"):
-            _check_names(model.teacher_classes, tuple(classes))
+            _check_names(model.teacher_classes, classes)
         count = count_classes(model.student)
         if count not in (None, len(classes)):
             raise ValueError(
@@ -43,6 +50,8 @@ class ClassListCheckHook(Hook):
                 f"{len(classes)}: {list_names(classes)}. Set num_classes={len(classes)} for the "
                 "bbox_head in model.student_options, or metainfo.classes of the data set."
             )
+        for dataset in plain_datasets(runner.train_dataloader.dataset):
+            _check_labels(label_names(dataset), classes, dataset.ann_file)
 
 
 def _check_names(teacher: Sequence[str], data: Sequence[str]) -> None:
@@ -54,4 +63,15 @@ def _check_names(teacher: Sequence[str], data: Sequence[str]) -> None:
         "metainfo.classes of the data sets to the teacher's classes in their order, or take a "
         "teacher that was trained on the data set's; where no term compares classes, "
         "model.allow_class_mismatch=True."
+    )
+
+
+def _check_labels(names: Sequence[str] | None, data: Sequence[str], ann_file: str) -> None:
+    difference = names and describe_difference(names, data, "the annotations", "metainfo.classes")
+    if not difference:
+        return
+    raise ValueError(
+        f"The labels of train_dataloader.dataset do not mean its metainfo.classes: {difference}. "
+        f"MMDetection numbers classes in the order of the annotation file ({ann_file}); write its "
+        "categories and metainfo.classes in the same order and spelling."
     )

@@ -15,9 +15,13 @@ from mmengine.runner import Runner
 
 from tbd.compat import load_checkpoint
 from tbd.detectors import build_detector, resolve_model_config
-from tbd.detectors.classes import describe_difference, list_names
-from tbd.detectors.inspection import count_classes
-from tbd.detectors.weights import checkpoint_classes, load_strictly
+from tbd.detectors.classes import (
+    checkpoint_classes,
+    count_classes,
+    describe_difference,
+    list_names,
+)
+from tbd.detectors.weights import load_strictly
 from tbd.engine.config import load_config
 from tbd.engine.data_check import check_data
 from tbd.files import write_file

@@ -8,6 +8,8 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
+from tbd.detectors.classes import dataset_classes
+
 
 class GroundTruth:
     """Annotations of a data set, in pixels of the original images whatever the pipeline does.
@@ -23,7 +25,7 @@ class GroundTruth:
     def __init__(self, dataset: Any) -> None:
         infos = [dataset.get_data_info(index) for index in range(len(dataset))]
         self._instances = {info["img_id"]: info.get("instances", []) for info in infos}
-        self.classes: tuple[str, ...] | None = dataset.metainfo.get("classes")
+        self.classes = dataset_classes(dataset)
         self.content = [
             [
                 info["img_id"],

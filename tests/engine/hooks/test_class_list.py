@@ -1,6 +1,8 @@
+import json
 from types import SimpleNamespace
 
 import pytest
+from mmdet.datasets import CocoDataset
 from mmdet.utils import register_all_modules
 from mmengine.config import ConfigDict
 from tiny import retinanet, wrapper
@@ -17,13 +19,15 @@ def model():
     return MODELS.build(wrapper(distill=dict()))
 
 
-def check(model, data, teacher=CLASSES, **options):
+def check(model, data, teacher=CLASSES, dataset=None, **options):
     model.teacher_classes = teacher
     metainfo = None if data is None else dict(classes=data)
+    if dataset is None:
+        dataset = SimpleNamespace(metainfo=metainfo, ann_file="a.txt")
     ClassListCheckHook().before_train(
         SimpleNamespace(
             model=model,
-            train_dataloader=SimpleNamespace(dataset=SimpleNamespace(metainfo=metainfo)),
+            train_dataloader=SimpleNamespace(dataset=dataset),
             cfg=SimpleNamespace(model=ConfigDict(options)),
         )
     )
@@ -47,6 +51,31 @@ def test_other_names_are_an_error(model):
     assert "only the data set has 'disc'" in text
     assert "model.teacher_ckpt" in text
     assert "metainfo.classes" in text
+
+
+@pytest.mark.parametrize(
+    ("in_file", "message"),
+    [
+        (("bar", "tile", "square"), "in another order, first at index 1: 'tile' in the annotat"),
+        (("bar", "Square", "tile"), "2 classes in the annotations, 3 in metainfo.classes; .*'squ"),
+    ],
+)
+def test_labels_that_mean_other_classes_than_declared_are_an_error(
+    model, tmp_path, in_file, message
+):
+    categories = [dict(id=i, name=name) for i, name in enumerate(in_file)]
+    (tmp_path / "a.json").write_text(
+        json.dumps(dict(images=[], annotations=[], categories=categories))
+    )
+    dataset = CocoDataset(
+        ann_file="a.json",
+        data_root=str(tmp_path),
+        metainfo=dict(classes=CLASSES),
+        serialize_data=False,
+    )
+    with pytest.raises(ValueError, match=message) as error:
+        check(model, CLASSES, dataset=dataset)
+    assert str(tmp_path / "a.json") in str(error.value)
 
 
 def test_a_number_of_classes_that_is_not_the_students_is_an_error(model):
