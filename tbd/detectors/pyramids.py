@@ -1,7 +1,7 @@
 """Which pyramid level of the teacher each level of the student learns from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch.nn.functional import interpolate
 
@@ -50,7 +50,7 @@ class PyramidMatch:
             else interpolate(at_least_float32(level), size, mode="bilinear", antialias=True)
             for level, size in zip(teacher.features, sizes, strict=True)
         )
-        return student, View(resized, teacher.predictions, teacher.gt_boxes, teacher.rois, sizes)
+        return student, replace(teacher, features=resized, resized_to=sizes)
 
 
 def match_pyramids(

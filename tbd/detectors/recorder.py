@@ -1,6 +1,7 @@
-"""Reading the input and output of a detector's modules while it runs."""
+"""Recording the input and output of a detector's modules while it runs."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -8,25 +9,44 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 
+@dataclass(frozen=True)
+class Call:
+    """One call of a module.
+
+    Attributes:
+        inputs: Its positional arguments.
+        output: What it returned.
+    """
+
+    inputs: tuple[Any, ...]
+    output: Any
+
+
 class OutputRecorder:
-    """Context in which the inputs and outputs of some modules are kept.
+    """Context in which the calls of some modules are recorded.
 
     Its hooks are gone when the context ends. Containers are copied, since some
     heads replace the entries of their output lists afterwards; tensors are not.
 
     Args:
-        modules: The modules to read, by the name to keep their output under.
+        modules: The modules to record, by the name to keep their calls under.
+        role: Whose modules they are, for error messages.
         optional: Names of modules that need not be called.
 
     Attributes:
-        inputs: Positional arguments of each module's single call.
-        outputs: Output of each module's single call.
+        calls: The calls of each module in their order; a module shared by the
+            pyramid levels is called once per level.
     """
 
-    def __init__(self, modules: dict[str, nn.Module], optional: Collection[str] = ()) -> None:
-        self.inputs: dict[str, tuple[Any, ...]] = {}
-        self.outputs: dict[str, Any] = {}
-        self._modules = modules
+    def __init__(
+        self,
+        modules: Mapping[str, nn.Module],
+        role: str = "detector",
+        optional: Collection[str] = (),
+    ) -> None:
+        self.calls: dict[str, list[Call]] = {name: [] for name in modules}
+        self._modules = dict(modules)
+        self._role = role
         self._required = modules.keys() - set(optional)
         self._handles: list[RemovableHandle] = []
 
@@ -43,21 +63,34 @@ class OutputRecorder:
     ) -> None:
         for handle in self._handles:
             handle.remove()
-        if exc is None and (silent := self._required - self.outputs.keys()):
+        silent = sorted(name for name in self._required if not self.calls[name])
+        if exc is None and silent:
             raise RuntimeError(
-                f"{', '.join(sorted(silent))} of the student was never called while its loss was "
+                f"{', '.join(silent)} of the {self._role} was never called while its loss was "
                 "computed, so there is nothing to distill."
             )
 
+    def outputs(self, name: str) -> tuple[Any, ...]:
+        """What a module returned, call by call."""
+        return tuple(call.output for call in self.calls[name])
+
+    def only(self, name: str) -> Call:
+        """The single call of a module.
+
+        Raises:
+            RuntimeError: if it was called more than once.
+        """
+        calls = self.calls[name]
+        if len(calls) != 1:
+            raise RuntimeError(
+                f"{name} ({type(self._modules[name]).__name__}) of the {self._role} was called "
+                f"{len(calls)} times in one step; distillation needs a single call."
+            )
+        return calls[0]
+
     def _keep_as(self, name: str) -> Any:
         def keep(module: nn.Module, args: Any, output: Any) -> None:
-            if name in self.outputs:
-                raise RuntimeError(
-                    f"{name} ({type(module).__name__}) of the student was called twice in one "
-                    "step; distillation needs a single call."
-                )
-            self.inputs[name] = args
-            self.outputs[name] = _copy_containers(output)
+            self.calls[name].append(Call(args, _copy_containers(output)))
 
         return keep
 

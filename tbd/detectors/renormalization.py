@@ -32,8 +32,8 @@ class InputRenormalization:
                     "ImgDataPreprocessor, so the teacher's input cannot be derived from the "
                     f"student's; set {role}_options.data_preprocessor to a DetDataPreprocessor."
                 )
-        source_mean, source_std = _mean_and_std(source)
-        target_mean, target_std = _mean_and_std(target)
+        source_mean, source_std = mean_and_std(source)
+        target_mean, target_std = mean_and_std(target)
         self.swap_channels = _swaps(source) != _swaps(target)
         if self.swap_channels:
             source_mean, source_std = source_mean.flip(0), source_std.flip(0)
@@ -71,7 +71,8 @@ class InputRenormalization:
         return renormalized
 
 
-def _mean_and_std(preprocessor: ImgDataPreprocessor) -> tuple[Tensor, Tensor]:
+def mean_and_std(preprocessor: ImgDataPreprocessor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation [3] of the normalisation; 0 and 1 where there is none."""
     if not preprocessor._enable_normalize:
         return torch.zeros(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64)
     mean, std = (

@@ -1,12 +1,12 @@
 """One wrapper that distills any pair of MMDetection detectors."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, cast
 
 import torch
 from mmdet.models.detectors.base import BaseDetector
 from mmdet.structures import SampleList
-from mmdet.structures.bbox import get_box_tensor
 from mmengine.config import ConfigDict
 from mmengine.dist import is_distributed
 from mmengine.logging import print_log
@@ -17,20 +17,34 @@ from tbd.detectors.dense_inference import predict_densely
 from tbd.detectors.frozen_teacher import FrozenTeacher
 from tbd.detectors.inspection import inspect_detector
 from tbd.detectors.model_config import build_detector, resolve_model_config
-from tbd.detectors.pyramids import match_pyramids
+from tbd.detectors.pyramids import PyramidMatch, match_pyramids
 from tbd.detectors.randomness import isolated_randomness
-from tbd.detectors.recorder import OutputRecorder
+from tbd.detectors.reader import (
+    PYRAMID_READS,
+    SECOND_STAGE,
+    DetectorReader,
+    Reading,
+    find_modules,
+)
 from tbd.detectors.renormalization import InputRenormalization
-from tbd.detectors.roi_inference import predict_rois, roi_stages
 from tbd.detectors.weights import (
     TeacherWeights,
     inherit_from_teacher,
     load_teacher,
     without_pretrained,
 )
-from tbd.distill import DetectorSpec, DistillationTerm, RoISpec, UnsuitablePairError, View
+from tbd.distill import (
+    DetectorSpec,
+    DistillationTerm,
+    GroundTruth,
+    Progress,
+    Read,
+    RoISpec,
+    UnsuitablePairError,
+    View,
+    build_terms,
+)
 from tbd.precision import without_autocast
-from tbd.predictions import RoIPredictions, build_adapter, no_predictions, read_box_head
 from tbd.registry import MODELS
 
 
@@ -51,7 +65,8 @@ class TeacherStudentDetector(BaseDetector):
         teacher: Config of the model to learn from, likewise.
         teacher_ckpt: Checkpoint of the teacher, a path or URL, loaded strictly.
         distill: Distillation terms by name; a name set to None is left out, so
-            that an inheriting config can drop a term.
+            that an inheriting config can drop a term. The key ``schedule`` of
+            any term lets its weight follow a :class:`~tbd.distill.WeightSchedule`.
         student_init: ``"inherit"`` copies the teacher's neck and dense head into
             the student where names and shapes match.
         student_options: Merged over the student's config as inheritance would.
@@ -119,30 +134,34 @@ class TeacherStudentDetector(BaseDetector):
             teacher_config = resolve_model_config(teacher, teacher_options, key="teacher")
             teacher_model = build_detector(without_pretrained(teacher_config))
             weights = _fill_teacher(teacher_model, teacher_ckpt)
-            self.distill = nn.ModuleDict(_build_terms(distill or {}))
-            student_spec = inspect_detector(student_model, "student", probe_size)
-            teacher_spec = inspect_detector(teacher_model, "teacher", probe_size)
-            self._pyramids = match_pyramids(student_spec, teacher_spec, level_map, resize)
-            student_spec = student_spec.select(self._pyramids.student_levels)
-            teacher_spec = teacher_spec.select(self._pyramids.teacher_levels)
-            self._check_needs(student_spec, teacher_spec)
+            terms, self._schedules = build_terms(distill or {})
+            self.distill = nn.ModuleDict(terms)
+            readings = _readings(terms, student_model, teacher_model)
+            student_spec = inspect_detector(student_model, "student", probe_size, readings[0])
+            teacher_spec = inspect_detector(teacher_model, "teacher", probe_size, readings[1])
+            _check_needs(terms, student_spec, teacher_spec)
+            self._pyramids = _pair_pyramids(
+                student_spec, teacher_spec, level_map, resize, readings[0].reads
+            )
+            if self._pyramids is not None:
+                student_spec = student_spec.select(self._pyramids.student_levels)
+                teacher_spec = teacher_spec.select(self._pyramids.teacher_levels)
             if not allow_class_mismatch:
                 _check_class_counts(student_model, teacher_model)
-            for name, term in self.terms.items():
+            for name, term in terms.items():
                 try:
                     term.connect(student_spec, teacher_spec)
                 except ValueError as error:
                     raise UnsuitablePairError(name, str(error)) from error
         self.teacher_classes = weights.classes if weights else None
-        needs_head = any(term.needs_predictions for term in self.terms.values())
-        self.student_head = _head_name(student_spec) if needs_head else None
-        self.teacher_head = _head_name(teacher_spec) if needs_head else None
-        self._reads_rois = any(term.needs_rois for term in self.terms.values())
+        self._student_reader = DetectorReader(student_model, "student", readings[0])
         self._teacher = FrozenTeacher(
             teacher_model,
             InputRenormalization(student_model.data_preprocessor, teacher_model.data_preprocessor),
-            head=self.teacher_head,
+            readings[1],
         )
+        self.student_head = self._student_reader.head
+        self.teacher_head = self._teacher.head
         print_log(self._report(student_spec, teacher_spec, weights), logger="current")
 
     @property
@@ -181,46 +200,32 @@ class TeacherStudentDetector(BaseDetector):
         Returns:
             Losses, and values to log whose names do not contain ``"loss"``.
         """
-        if not (self.distilling and len(self.distill)):
+        factors = self._factors() if self.distilling else {}
+        active = [name for name, factor in factors.items() if factor > 0]
+        if not active:
             losses = self.student.loss(batch_inputs, batch_data_samples)
-            return {**losses, **self._keep_in_graph()}
-        gt_boxes = [
-            get_box_tensor(sample.gt_instances.bboxes).detach() for sample in batch_data_samples
-        ]
-        teacher_features, teacher_output = self._teacher(batch_inputs, batch_data_samples)
-        with self._tap_student() as tap:
+            return {**losses, **self._keep_in_graph(self.terms.values())}
+        gt = GroundTruth.of(batch_inputs, batch_data_samples)
+        teacher_view = self._teacher(batch_inputs, batch_data_samples, gt)
+        with self._student_reader.recorder() as record:
             losses = dict(self.student.loss(batch_inputs, batch_data_samples))
-        student_rois = self._student_rois(tap) if self._reads_rois else None
-        teacher_rois = student_rois and predict_rois(
-            self.teacher,
-            teacher_features,
-            [stage.rois for stage in student_rois],
-            batch_data_samples,
-        )
-        views = (
-            _view(
-                self.student,
-                self.student_head,
-                tap.outputs["features"],
-                tap.outputs.get("head"),
-                gt_boxes,
-                student_rois,
-            ),
-            _view(
-                self.teacher,
-                self.teacher_head,
-                teacher_features,
-                teacher_output,
-                gt_boxes,
-                teacher_rois,
-            ),
-        )
-        student_view, teacher_view = self._pyramids.views(*views)
+        student_view = self._student_reader.view(record, gt, batch_inputs)
+        rois = self._student_reader.rois(record)
+        if rois is not None:
+            student_view = replace(student_view, rois=rois)
+            teacher_view = self._teacher.add_rois(
+                teacher_view, [stage.rois for stage in rois], batch_data_samples
+            )
+        if self._pyramids is not None:
+            student_view, teacher_view = self._pyramids.views(student_view, teacher_view)
         with without_autocast(batch_inputs.device):
-            for name, term in self.terms.items():
-                for key, value in term(student_view, teacher_view).items():
-                    losses[f"{name}.{key}"] = value
-        return losses
+            for name in active:
+                for key, value in self.terms[name](student_view, teacher_view).items():
+                    losses[f"{name}.{key}"] = value * factors[name] if "loss" in key else value
+        for name in self._schedules:
+            losses[f"{name}.schedule"] = batch_inputs.new_tensor(factors[name])
+        idle = [term for name, term in self.distill.items() if name not in active]
+        return {**losses, **self._keep_in_graph(idle)}
 
     @torch.no_grad()
     def dense_views(
@@ -239,12 +244,20 @@ class TeacherStudentDetector(BaseDetector):
 
         Raises:
             UnsupportedHeadError: if a dense head is missing or cannot be read.
+            ValueError: if pyramids that no term compares cannot be paired.
         """
+        if self._pyramids is None:
+            raise ValueError(
+                "The pyramids of student and teacher differ and their levels are not paired; set "
+                "model.level_map."
+            )
+        gt = GroundTruth.of_boxes(batch_inputs, gt_boxes)
         teacher_inputs = self._teacher.renormalize(batch_inputs, batch_data_samples)
-        return self._pyramids.views(
-            View(*predict_densely(self.student, batch_inputs), gt_boxes),
-            View(*predict_densely(self.teacher, teacher_inputs), gt_boxes),
-        )
+        views = []
+        for detector, inputs in ((self.student, batch_inputs), (self.teacher, teacher_inputs)):
+            features, predictions = predict_densely(detector, inputs)
+            views.append(View(gt, features=features, predictions=predictions))
+        return self._pyramids.views(*views)
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList, **kwargs: Any) -> Any:
         """Return the student's predictions, with its options."""
@@ -276,9 +289,28 @@ class TeacherStudentDetector(BaseDetector):
                 raise
             return getattr(student, name)
 
-    def _keep_in_graph(self) -> dict[str, Tensor]:
+    def _factors(self) -> dict[str, float]:
+        """Factor of each term's schedule for this iteration."""
+        factors = dict.fromkeys(self.distill, 1.0)
+        if not self._schedules:
+            return factors
+        progress = Progress.of_runner()
+        if progress is None:
+            raise RuntimeError(
+                f"distill.{next(iter(self._schedules))}.schedule follows the counters of a Runner, "
+                "and none of MMEngine is training; train with a Runner that has its "
+                "RuntimeInfoHook, or leave the schedule out."
+            )
+        for name, schedule in self._schedules.items():
+            try:
+                factors[name] = schedule.factor(progress)
+            except ValueError as error:
+                raise ValueError(f"distill.{name}: {error}") from error
+        return factors
+
+    def _keep_in_graph(self, idle: Iterable[nn.Module]) -> dict[str, Tensor]:
         # DistributedDataParallel fails on parameters that take no part in the loss.
-        parameters = list(self.distill.parameters())
+        parameters = [p for term in idle for p in term.parameters()]
         if not (is_distributed() and parameters):
             return {}
         return {"distill.loss_idle": 0 * torch.stack([p.sum() for p in parameters]).sum()}
@@ -302,56 +334,12 @@ class TeacherStudentDetector(BaseDetector):
             f"  features: {student.pyramid()} <- {teacher.pyramid()}",
         ]
         for name, term in self.terms.items():
-            acts_on = [student.neck]
-            if term.needs_predictions and student.head and teacher.head:
-                acts_on.append(f"{_head(student)} <- {_head(teacher)}")
-            if term.needs_rois and student.roi and teacher.roi:
-                acts_on.append(f"roi_head ({_roi(student.roi)}) <- ({_roi(teacher.roi)})")
-            lines.append(f"  term {name}: {term.describe()} on {', '.join(acts_on)}")
+            schedule = f" [{self._schedules[name]}]" if name in self._schedules else ""
+            acts_on = ", ".join(_acts_on(term, student, teacher))
+            lines.append(f"  term {name}: {term.describe()} on {acts_on}{schedule}")
         if not self.distill:
             lines.append("  no distillation term: this is plain training of the student")
         return "\n".join(lines)
-
-    def _tap_student(self) -> OutputRecorder:
-        student = self.student
-        tapped = {"features": student.neck if student.with_neck else student.backbone}
-        if self.student_head:
-            tapped["head"] = getattr(student, self.student_head)
-        stages: dict[str, nn.Module] = {}
-        if self._reads_rois:
-            for index, (extractor, box_head) in enumerate(roi_stages(student.roi_head)):
-                stages |= {f"proposals_{index}": extractor, f"roi_{index}": box_head}
-        # A cascade stops early where no proposal is left.
-        return OutputRecorder(tapped | stages, optional=stages)
-
-    def _student_rois(self, tap: OutputRecorder) -> tuple[RoIPredictions, ...]:
-        stages = []
-        for index, (_, box_head) in enumerate(roi_stages(self.student.roi_head)):
-            if f"roi_{index}" in tap.outputs:
-                _, proposals = tap.inputs[f"proposals_{index}"]
-                stages.append(read_box_head(box_head, proposals, tap.outputs[f"roi_{index}"]))
-            else:
-                # Every rank must come to the same normalisers, with proposals or without.
-                stages.append(no_predictions(tap.outputs["features"][0], box_head.num_classes))
-        return tuple(stages)
-
-    def _check_needs(self, student: DetectorSpec, teacher: DetectorSpec) -> None:
-        for name, term in self.terms.items():
-            for spec in (student, teacher):
-                missing = {}
-                if term.needs_predictions and spec.head is None:
-                    missing["dense predictions"] = spec.head_error
-                if term.needs_rois and spec.roi is None:
-                    missing["a second stage"] = spec.roi_error
-                for need, reason in missing.items():
-                    raise UnsuitablePairError(
-                        name,
-                        f"{type(term).__name__} needs {need}, which the {spec.role} does not "
-                        f"give: {reason}",
-                        f"Drop the term with distill={{'{name}': None}} or take another "
-                        f"{spec.role}.",
-                        needs=need,
-                    )
 
 
 def _fill_teacher(teacher: BaseDetector, source: str | None) -> TeacherWeights | None:
@@ -361,29 +349,89 @@ def _fill_teacher(teacher: BaseDetector, source: str | None) -> TeacherWeights |
     return load_teacher(teacher, source)
 
 
-def _build_terms(
-    configs: Mapping[str, Mapping[str, Any] | None],
-) -> dict[str, DistillationTerm]:
-    terms = {}
-    for name, config in configs.items():
-        if config is None:
-            continue
-        term_class = MODELS.get(str(config.get("type")))
-        if not (isinstance(term_class, type) and issubclass(term_class, DistillationTerm)):
-            known = sorted(
-                f"tbd.{key}"
-                for key, value in MODELS.module_dict.items()
-                if isinstance(value, type) and issubclass(value, DistillationTerm)
-            )
-            raise ValueError(
-                f"distill.{name}.type={config.get('type')!r} is no distillation term; "
-                f"there are {', '.join(known)}."
-            )
-        try:
-            terms[name] = MODELS.build(ConfigDict(config))
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"distill.{name}: {error}") from error
-    return terms
+def _readings(
+    terms: Mapping[str, DistillationTerm], student: BaseDetector, teacher: BaseDetector
+) -> tuple[Reading, Reading]:
+    """What the terms together read of the student and of the teacher."""
+    reads: frozenset[Read] = frozenset()
+    paths: dict[str, dict[str, None]] = {"student": {}, "teacher": {}}
+    for name, term in terms.items():
+        reads |= term.reads
+        for role, detector, modules in (
+            ("student", student, term.student_modules),
+            ("teacher", teacher, term.teacher_modules),
+        ):
+            try:
+                find_modules(detector, role, modules)
+            except ValueError as error:
+                raise UnsuitablePairError(name, str(error)) from error
+            paths[role].update(dict.fromkeys(modules))
+    if any(path.partition(".")[0] == SECOND_STAGE for path in paths["teacher"]):
+        # The teacher's second stage has no proposals but the student's.
+        reads |= {"rois"}
+    return Reading(reads, tuple(paths["student"])), Reading(reads, tuple(paths["teacher"]))
+
+
+def _pair_pyramids(
+    student: DetectorSpec,
+    teacher: DetectorSpec,
+    level_map: Sequence[Sequence[int]] | None,
+    resize: bool,
+    reads: frozenset[Read],
+) -> PyramidMatch | None:
+    try:
+        return match_pyramids(student, teacher, level_map, resize)
+    except ValueError:
+        if reads & PYRAMID_READS or level_map is not None:
+            raise
+        return None
+
+
+def _check_needs(
+    terms: Mapping[str, DistillationTerm], student: DetectorSpec, teacher: DetectorSpec
+) -> None:
+    for name, term in terms.items():
+        for spec in (student, teacher):
+            for read, (need, reason) in _missing(term.reads, spec).items():
+                raise UnsuitablePairError(
+                    name,
+                    f"needs {need}, which the {spec.role} does not give: {reason}",
+                    f"Drop the term with distill={{'{name}': None}} or take another {spec.role}.",
+                    needs=read,
+                )
+
+
+def _missing(reads: frozenset[Read], spec: DetectorSpec) -> dict[Read, tuple[str, str]]:
+    """What is read and this detector does not give, in words, and why not."""
+    missing: dict[Read, tuple[str, str]] = {}
+    if spec.head is None:
+        missing["predictions"] = ("dense predictions", spec.head_error)
+        missing["head"] = ("a dense head", spec.head_error)
+    if spec.head is None or spec.head.towers is None:
+        reason = spec.head.towers_error if spec.head else spec.head_error
+        missing["head_features"] = ("separate class and box towers of its dense head", reason)
+    if spec.roi is None:
+        missing["rois"] = ("a second stage", spec.roi_error)
+    if spec.queries is None:
+        missing["queries"] = ("a decoder of queries", spec.queries_error)
+    return {read: found for read, found in missing.items() if read in reads}
+
+
+def _acts_on(term: DistillationTerm, student: DetectorSpec, teacher: DetectorSpec) -> Iterator[str]:
+    """What a term compares, in words, ``student <- teacher``."""
+    reads = term.reads
+    if "features" in reads or "predictions" in reads:
+        yield f"{student.neck} <- {teacher.neck}"
+    if "backbone" in reads:
+        yield "backbone <- backbone"
+    if reads & {"predictions", "head", "head_features"} and student.head and teacher.head:
+        yield f"{_head(student)} <- {_head(teacher)}"
+    if "queries" in reads and student.queries and teacher.queries:
+        yield f"{student.queries.type} <- {teacher.queries.type}"
+    if "rois" in reads and student.roi and teacher.roi:
+        yield f"roi_head ({_roi(student.roi)}) <- ({_roi(teacher.roi)})"
+    if term.student_modules or term.teacher_modules:
+        yield f"{'/'.join(term.student_modules)} <- {'/'.join(term.teacher_modules)}"
 
 
 def _check_class_counts(student: BaseDetector, teacher: BaseDetector) -> None:
@@ -395,22 +443,6 @@ def _check_class_counts(student: BaseDetector, teacher: BaseDetector) -> None:
             "teacher trained on them; or, where the terms compare no classes (features, an RPN), "
             "allow_class_mismatch=True."
         )
-
-
-def _view(
-    detector: BaseDetector,
-    head: str | None,
-    features: tuple[Tensor, ...],
-    outputs: Any,
-    gt_boxes: list[Tensor],
-    rois: tuple[RoIPredictions, ...] | None,
-) -> View:
-    predictions = build_adapter(getattr(detector, head))(outputs) if head else None
-    return View(tuple(features), predictions, gt_boxes, rois)
-
-
-def _head_name(spec: DetectorSpec) -> str | None:
-    return spec.head.name if spec.head else None
 
 
 def _head(spec: DetectorSpec) -> str:

@@ -1,29 +1,51 @@
 """Distillation terms, one file each, on the views that they share."""
 
+from tbd.distill.build import build_terms, term_types
+from tbd.distill.ground_truth import GroundTruth
 from tbd.distill.harmony import HarmonyDistillation, harmony_distillation_loss
+from tbd.distill.harmony_maps import harmony_maps
 from tbd.distill.pearson import PearsonFeatureDistillation, pearson_feature_loss
 from tbd.distill.roi import RoIDistillation, roi_box_loss, roi_classification_loss
+from tbd.distill.schedule import Progress, WeightSchedule
+from tbd.distill.spec import (
+    DetectorSpec,
+    HeadSpec,
+    InputSpec,
+    QuerySpec,
+    RoISpec,
+    TowerSpec,
+)
 from tbd.distill.task_decoupled import (
     TaskDecoupledFeatureDistillation,
     task_decoupled_feature_loss,
 )
-from tbd.distill.term import DistillationTerm, UnsuitablePairError
-from tbd.distill.view import DetectorSpec, HeadSpec, RoISpec, View
+from tbd.distill.term import DistillationTerm, Read, UnsuitablePairError
+from tbd.distill.view import View
 
 __all__ = [
     "DetectorSpec",
     "DistillationTerm",
+    "GroundTruth",
     "HarmonyDistillation",
     "HeadSpec",
+    "InputSpec",
     "PearsonFeatureDistillation",
+    "Progress",
+    "QuerySpec",
+    "Read",
     "RoIDistillation",
     "RoISpec",
     "TaskDecoupledFeatureDistillation",
+    "TowerSpec",
     "UnsuitablePairError",
     "View",
+    "WeightSchedule",
+    "build_terms",
     "harmony_distillation_loss",
+    "harmony_maps",
     "pearson_feature_loss",
     "roi_box_loss",
     "roi_classification_loss",
     "task_decoupled_feature_loss",
+    "term_types",
 ]

@@ -5,9 +5,11 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from tbd.distill.harmony_maps import harmony_maps
 from tbd.distill.reduction import normalizer
+from tbd.distill.spec import DetectorSpec
 from tbd.distill.term import DistillationTerm
-from tbd.distill.view import DetectorSpec, View
+from tbd.distill.view import View
 from tbd.harmony import Confidence, HarmonyScoreHead, Norm, harmony_weight
 from tbd.registry import MODELS
 
@@ -69,6 +71,8 @@ class HarmonyDistillation(DistillationTerm):
         ValueError: if an argument is out of its range.
     """
 
+    reads = frozenset({"predictions"})
+
     def __init__(
         self,
         loss_weight: float = 1.0,
@@ -107,8 +111,8 @@ class HarmonyDistillation(DistillationTerm):
         The means are weighted as the loss is: unweighted, they would speak of
         the background, which is most of every image.
         """
-        maps_s = student.harmony(self.harmony_head)
-        maps_t = teacher.harmony(self.harmony_head)
+        maps_s = harmony_maps(student, self.harmony_head)
+        maps_t = harmony_maps(teacher, self.harmony_head)
         if self.per_location:
             maps_s, maps_t = maps_s.per_location(), maps_t.per_location()
         weights = [

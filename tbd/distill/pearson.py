@@ -2,8 +2,9 @@
 
 from torch import Tensor, nn, stack
 
+from tbd.distill.spec import DetectorSpec
 from tbd.distill.term import DistillationTerm
-from tbd.distill.view import DetectorSpec, View
+from tbd.distill.view import View
 from tbd.modules import AdaptationKind, build_adaptation
 from tbd.precision import at_least_float32
 from tbd.registry import MODELS
@@ -58,7 +59,7 @@ class PearsonFeatureDistillation(DistillationTerm):
             level, see :func:`~tbd.modules.build_adaptation`.
     """
 
-    needs_predictions = False
+    reads = frozenset({"features"})
 
     def __init__(self, loss_weight: float = 1.0, adaptation: AdaptationKind = "auto") -> None:
         super().__init__(loss_weight)

@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.nn.functional import kl_div
 
 from tbd.distill.reduction import normalizer
+from tbd.distill.spec import DetectorSpec
 from tbd.distill.term import DistillationTerm
-from tbd.distill.view import DetectorSpec, View
+from tbd.distill.view import View
 from tbd.precision import at_least_float32
 from tbd.predictions import RoIPredictions
 from tbd.registry import MODELS
@@ -92,8 +93,7 @@ class RoIDistillation(DistillationTerm):
         ValueError: if an argument is out of its range.
     """
 
-    needs_predictions = False
-    needs_rois = True
+    reads = frozenset({"rois"})
 
     def __init__(
         self, loss_weight: float = 1.0, bbox_weight: float = 1.0, temperature: float = 1.0

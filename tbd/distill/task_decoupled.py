@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from tbd.distill.harmony_maps import harmony_maps
 from tbd.distill.reduction import normalizer
+from tbd.distill.spec import DetectorSpec
 from tbd.distill.term import DistillationTerm
-from tbd.distill.view import DetectorSpec, View
+from tbd.distill.view import View
 from tbd.harmony import Confidence, HarmonyScoreHead, Norm
 from tbd.modules import AdaptationKind, TaskWeightGenerator, build_adaptation
 from tbd.precision import at_least_float32
@@ -84,6 +86,8 @@ class TaskDecoupledFeatureDistillation(DistillationTerm):
         ValueError: if an argument is out of its range.
     """
 
+    reads = frozenset({"features", "predictions"})
+
     def __init__(
         self,
         loss_weight: float = 1.0,
@@ -127,8 +131,8 @@ class TaskDecoupledFeatureDistillation(DistillationTerm):
 
     def forward(self, student: View, teacher: View) -> dict[str, Tensor]:
         """Return ``loss_cls_feature``, ``loss_loc_feature`` and each level's mean weights."""
-        maps_s = student.harmony(self.harmony_head)
-        maps_t = teacher.harmony(self.harmony_head)
+        maps_s = harmony_maps(student, self.harmony_head)
+        maps_t = harmony_maps(teacher, self.harmony_head)
         cls_losses, loc_losses, logged = [], [], {}
         for level, adapt in enumerate(self.adaptations):
             # Classification and localization map of the teacher, then of the student.

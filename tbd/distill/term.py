@@ -2,11 +2,17 @@
 
 import math
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Literal
 
 from torch import Tensor, nn
 
-from tbd.distill.view import DetectorSpec, View
+from tbd.distill.spec import DetectorSpec
+from tbd.distill.view import View
+
+Read = Literal[
+    "features", "backbone", "head_features", "predictions", "queries", "rois", "head", "images"
+]
+"""A part of a detector's work that a term compares; see the fields of :class:`View`."""
 
 
 class UnsuitablePairError(ValueError):
@@ -16,7 +22,7 @@ class UnsuitablePairError(ValueError):
         term: Name of the term, its key in ``model.distill``.
         reason: What does not suit, naming both sides.
         advice: What to change; may be empty.
-        needs: What the term reads and one of the detectors does not give; empty
+        needs: What the term reads and one of the detectors does not give; None
             where something else does not suit.
 
     Attributes:
@@ -25,7 +31,7 @@ class UnsuitablePairError(ValueError):
         needs: As given.
     """
 
-    def __init__(self, term: str, reason: str, advice: str = "", needs: str = "") -> None:
+    def __init__(self, term: str, reason: str, advice: str = "", needs: Read | None = None) -> None:
         super().__init__(f"distill.{term}: {reason} {advice}".rstrip())
         self.term = term
         self.reason = reason
@@ -44,13 +50,19 @@ class DistillationTerm(nn.Module, ABC):
 
     Raises:
         ValueError: if ``loss_weight`` is negative or not finite.
+
+    Attributes:
+        reads: What both views must hold. The wrapper runs exactly what the
+            terms of a run read together.
+        student_modules: Paths of modules of the student, such as
+            ``"backbone.layer3"``, whose outputs the term finds in
+            ``View.outputs``; known once the term is constructed.
+        teacher_modules: Likewise of the teacher.
     """
 
-    needs_predictions: ClassVar[bool] = True
-    """Whether both views must hold dense predictions."""
-
-    needs_rois: ClassVar[bool] = False
-    """Whether both views must hold the second stage's predictions on the student's proposals."""
+    reads: frozenset[Read] = frozenset({"features"})
+    student_modules: tuple[str, ...] = ()
+    teacher_modules: tuple[str, ...] = ()
 
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
@@ -61,7 +73,8 @@ class DistillationTerm(nn.Module, ABC):
     def connect(self, student: DetectorSpec, teacher: DetectorSpec) -> None:
         """Check that the pair suits the term and create its layers.
 
-        Called once, before the optimizer is built. The pyramid
+        Called once, before the optimizer is built. Where the term reads
+        ``"features"``, ``"predictions"`` or ``"head_features"``, the pyramid
         levels of both sides are those that are compared with one another, as
         many and, unless ``resize`` is set, of the same strides.
 

@@ -1,119 +1,62 @@
-"""What a distillation term sees of a detector, before training and at every step."""
+"""What a distillation term sees of a detector at every step."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar, cast
 
 from torch import Tensor
 
-from tbd.harmony import Confidence, HarmonyMaps, HarmonyScoreHead, Norm
-from tbd.predictions import DensePredictions, RoIPredictions
+from tbd.distill.ground_truth import GroundTruth
+from tbd.predictions import (
+    DensePredictions,
+    HeadFeatures,
+    QueryPredictions,
+    RoIPredictions,
+    RunnableHead,
+)
 
-
-@dataclass(frozen=True)
-class HeadSpec:
-    """What is known of a dense head when the model is built.
-
-    Attributes:
-        name: Attribute of the detector, such as ``"bbox_head"``.
-        type: Class name of the head.
-        num_classes: Foreground classes of its logits.
-        anchors_per_location: Predictions per location, for each level.
-        prior_layout: Equal for heads whose predictions correspond one to one.
-    """
-
-    name: str
-    type: str
-    num_classes: int
-    anchors_per_location: tuple[int, ...]
-    prior_layout: Hashable
-
-
-@dataclass(frozen=True)
-class RoISpec:
-    """What is known of a second stage when the model is built.
-
-    Attributes:
-        type: Class name of the RoI head.
-        num_classes: Foreground classes that its box heads tell apart.
-        num_stages: Number of its box heads, more than one in a cascade.
-    """
-
-    type: str
-    num_classes: int
-    num_stages: int
-
-
-@dataclass(frozen=True)
-class DetectorSpec:
-    """What is known of a detector when the model is built.
-
-    Attributes:
-        role: ``"student"`` or ``"teacher"``.
-        type: Class name of the detector.
-        neck: Attribute whose output the features are: ``"neck"`` or ``"backbone"``.
-        channels: Channels of each pyramid level.
-        strides: Input pixels per feature cell of each pyramid level, (vertical, horizontal).
-        head: Its dense head, or None.
-        head_error: Why ``head`` is None.
-        roi: Its second stage, or None.
-        roi_error: Why ``roi`` is None.
-    """
-
-    role: str
-    type: str
-    neck: str
-    channels: tuple[int, ...]
-    strides: tuple[tuple[int, int], ...]
-    head: HeadSpec | None
-    head_error: str = ""
-    roi: RoISpec | None = None
-    roi_error: str = ""
-
-    def select(self, levels: Sequence[int]) -> "DetectorSpec":
-        """Describe the detector as if it had these pyramid levels only, in this order."""
-        levels = tuple(levels)
-        head = self.head and replace(
-            self.head,
-            anchors_per_location=tuple(self.head.anchors_per_location[i] for i in levels),
-            prior_layout=(self.head.prior_layout, levels),
-        )
-        return replace(
-            self,
-            channels=tuple(self.channels[i] for i in levels),
-            strides=tuple(self.strides[i] for i in levels),
-            head=head,
-        )
-
-    def pyramid(self) -> str:
-        """Channels and strides of the features in words."""
-        levels = ", ".join(
-            f"{channels}@{'x'.join(map(str, sorted(set(stride))))}"
-            for channels, stride in zip(self.channels, self.strides, strict=True)
-        )
-        return f"{self.neck} with {len(self.channels)} levels (channels@stride: {levels})"
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
 class View:
     """One detector's tensors of one training step.
 
+    What no term of the run declares in its ``reads`` is None or empty.
+
     Attributes:
+        gt: Ground truth of the batch.
         features: Per pyramid level, the neck's output [N, C, H, W].
-        predictions: What the dense head predicts before NMS, or None where no
-            term asked for it.
-        gt_boxes: Ground-truth boxes [G, 4] of each image, in pixels of the input.
+        predictions: What the dense head predicts before NMS.
         rois: For each stage of the student's RoI head, what this detector
-            predicts for the proposals of that stage; None where no term asked.
-        resized_to: Height and width of each level that the harmony maps are
-            brought to; None leaves them as predicted.
+            predicts for the proposals of that stage.
+        backbone: The backbone's outputs [N, C, H, W].
+        head_features: What the convolutions of the dense head's towers give.
+        queries: What each decoder layer predicts from its queries.
+        head: The dense head itself, to be run on other features. The teacher's
+            is frozen; gradients flow through it to those features.
+        outputs: By module path, what the module returned at each of its calls;
+            a head shared by the pyramid levels is called once per level.
+        images: The detector's normalised input [N, 3, H, W].
+        levels: Which of the detector's own pyramid levels ``features`` holds.
+        resized_to: Height and width of each level that maps of predictions are
+            to be brought to; None leaves them as predicted.
     """
 
-    features: tuple[Tensor, ...]
-    predictions: DensePredictions | None
-    gt_boxes: list[Tensor]
+    gt: GroundTruth
+    features: tuple[Tensor, ...] = ()
+    predictions: DensePredictions | None = None
     rois: tuple[RoIPredictions, ...] | None = None
+    backbone: tuple[Tensor, ...] = ()
+    head_features: HeadFeatures | None = None
+    queries: QueryPredictions | None = None
+    head: RunnableHead | None = None
+    outputs: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    images: Tensor | None = None
+    levels: tuple[int, ...] | None = None
     resized_to: tuple[tuple[int, int], ...] | None = None
-    _harmony: dict[tuple[Norm, Confidence], HarmonyMaps] = field(default_factory=dict, repr=False)
+    # Not an argument, so that a view made by `replace` starts with an empty one.
+    _made: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     def sizes(self) -> tuple[tuple[int, int], ...]:
         """Height and width of the features of each level."""
@@ -121,19 +64,24 @@ class View:
 
     def select(self, levels: Sequence[int]) -> "View":
         """See these pyramid levels only, in this order."""
-        return View(
-            tuple(self.features[level] for level in levels),
-            self.predictions and self.predictions.select(levels),
-            self.gt_boxes,
-            self.rois,
+        levels = tuple(levels)
+        return replace(
+            self,
+            features=tuple(self.features[level] for level in levels) if self.features else (),
+            predictions=self.predictions and self.predictions.select(levels),
+            head_features=self.head_features and self.head_features.select(levels),
+            head=self.head and self.head.select(levels),
+            levels=levels,
         )
 
-    def harmony(self, head: HarmonyScoreHead) -> HarmonyMaps:
-        """Harmony maps as the head defines them, computed once per step for all terms."""
-        key = (head.norm, head.confidence)
-        if key not in self._harmony:
-            maps = head(self.predictions, self.gt_boxes)
-            if self.resized_to is not None:
-                maps = maps.per_location().resized(self.resized_to)
-            self._harmony[key] = maps
-        return self._harmony[key]
+    def cached(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """Make something of this view once per step, for all terms that ask for it.
+
+        Args:
+            key: Stands for all that decides on the result, such as a function
+                and its settings.
+            make: Makes it.
+        """
+        if key not in self._made:
+            self._made[key] = make()
+        return cast(Made, self._made[key])

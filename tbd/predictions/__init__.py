@@ -11,14 +11,16 @@ from tbd.predictions.anchor_delta import AnchorDeltaAdapter
 from tbd.predictions.anchor_quality import AnchorQualityAdapter, PAAAdapter
 from tbd.predictions.bucketing import BucketingAdapter
 from tbd.predictions.center_size import CenterNetAdapter, YOLOXAdapter
-from tbd.predictions.dense import DensePredictions
+from tbd.predictions.dense import DensePredictions, Encoding
 from tbd.predictions.distance import DistanceAdapter, FCOSAdapter
 from tbd.predictions.distribution import DistributionAdapter
 from tbd.predictions.point import PointAdapter
 from tbd.predictions.prior import PriorAdapter
+from tbd.predictions.queries import QueryPredictions, QueryReader
 from tbd.predictions.reppoints import RepPointsAdapter
 from tbd.predictions.roi import RoIPredictions, check_box_head, no_predictions, read_box_head
 from tbd.predictions.tood import TOODAdapter
+from tbd.predictions.towers import HeadFeatures, HeadTowers, RunnableHead
 from tbd.predictions.yolact import YOLACTAdapter
 from tbd.predictions.yolov3 import YOLOv3Adapter
 
@@ -30,13 +32,19 @@ __all__ = [
     "DensePredictions",
     "DistanceAdapter",
     "DistributionAdapter",
+    "Encoding",
     "FCOSAdapter",
+    "HeadFeatures",
+    "HeadTowers",
     "PAAAdapter",
     "PointAdapter",
     "PredictionAdapter",
     "PriorAdapter",
+    "QueryPredictions",
+    "QueryReader",
     "RepPointsAdapter",
     "RoIPredictions",
+    "RunnableHead",
     "TOODAdapter",
     "UnsupportedHeadError",
     "YOLACTAdapter",

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from torch import nn
 
-from tbd.predictions.dense import DensePredictions
+from tbd.predictions.dense import DensePredictions, Encoding
 
 
 class UnsupportedHeadError(TypeError):
@@ -46,6 +46,21 @@ class PredictionAdapter(ABC):
         Predictions of two heads with equal layouts correspond one to one: the
         same index means the same location and the same prior box or point.
         """
+
+    @property
+    def background(self) -> bool:
+        """Whether the classifier is a softmax whose last class is the background."""
+        return False
+
+    @property
+    def encoding(self) -> Encoding:
+        """What the raw regression of the predictions is."""
+        return "other"
+
+    @property
+    def bins(self) -> int | None:
+        """Bins of each side's distribution, for heads that predict distributions."""
+        return None
 
     @property
     def strides(self) -> tuple[tuple[float, float], ...] | None:

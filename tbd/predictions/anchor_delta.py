@@ -3,8 +3,10 @@
 from collections.abc import Hashable
 
 from mmdet.models.dense_heads import RetinaHead, RetinaSepBNHead, RPNHead, SSDHead, YOLOFHead
+from mmdet.models.task_modules import DeltaXYWHBBoxCoder
 
 from tbd.predictions.adapter import register_adapter
+from tbd.predictions.dense import Encoding
 from tbd.predictions.prior import PriorAdapter
 
 
@@ -28,6 +30,12 @@ class AnchorDeltaAdapter(PriorAdapter):
             level.double().round(decimals=3).tolist() for level in self._generator.base_anchors
         ]
         return str((self._generator.strides, anchors))
+
+    @property
+    def encoding(self) -> Encoding:
+        """Deltas where the head's coder is the usual one."""
+        usual = type(self.head.bbox_coder) is DeltaXYWHBBoxCoder
+        return "deltas" if usual else "other"
 
     @property
     def _widths(self) -> dict[str, int]:

@@ -53,7 +53,8 @@ class CenterNetAdapter(PointAdapter):
         return MlvlPointGenerator([self.stride], offset=0)
 
     @property
-    def _background(self) -> bool:
+    def background(self) -> bool:
+        """False: a heatmap has no channel of the background."""
         return False
 
     @property

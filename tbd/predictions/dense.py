@@ -3,12 +3,23 @@
 import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from tbd.precision import at_least_float32
+
+Encoding = Literal["deltas", "distances", "bins", "other"]
+"""What a head regresses, before it is decoded to boxes.
+
+``"deltas"``: shifts of the anchor's centre and logarithms of its size, as
+DeltaXYWHBBoxCoder encodes them. ``"distances"``: pixels from the prior's point to
+the left, top, right and bottom of the box. ``"bins"``: logits of a distribution
+of each of the four distances, in strides. ``"other"``: what only the head's own
+decoder understands.
+"""
 
 
 class DensePredictions:
@@ -25,6 +36,10 @@ class DensePredictions:
             box (centerness, IoU, objectness); None for heads without one.
         quality_exponent: The e of the score by which the head ranks its
             predictions, ``(sigmoid(class) · sigmoid(quality)) ** e``.
+        regression: Per level, what the head regressed for each prediction
+            [N, A·R, H, W], the anchor outermost in the channel axis.
+        encoding: What those R numbers are; of distributions they are 4·bins,
+            the side outermost.
 
     Raises:
         ValueError: with both ``background`` and ``quality``: the product of a
@@ -36,6 +51,8 @@ class DensePredictions:
         background: As given.
         quality: As given.
         quality_exponent: As given.
+        regression: As given; empty where it is not known.
+        encoding: As given.
     """
 
     def __init__(
@@ -46,6 +63,8 @@ class DensePredictions:
         background: bool = False,
         quality: list[Tensor] | None = None,
         quality_exponent: float = 1.0,
+        regression: Sequence[Tensor] = (),
+        encoding: Encoding = "other",
     ) -> None:
         if background and quality is not None:
             raise ValueError("A quality branch beside a softmax classifier is not supported.")
@@ -54,6 +73,8 @@ class DensePredictions:
         self.background = background
         self.quality = quality
         self.quality_exponent = quality_exponent
+        self.regression = list(regression)
+        self.encoding = encoding
         self._decode = decode
 
     def select(self, levels: Sequence[int]) -> "DensePredictions":
@@ -65,6 +86,8 @@ class DensePredictions:
             background=self.background,
             quality=self.quality and [self.quality[level] for level in levels],
             quality_exponent=self.quality_exponent,
+            regression=[self.regression[level] for level in levels] if self.regression else (),
+            encoding=self.encoding,
         )
 
     @cached_property

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tbd.precision import at_least_float32
 from tbd.predictions.adapter import register_adapter
-from tbd.predictions.dense import DensePredictions
+from tbd.predictions.dense import DensePredictions, Encoding
 from tbd.predictions.point import PointAdapter
 from tbd.predictions.prior import Branches, check_sigmoid
 
@@ -26,6 +26,8 @@ from tbd.predictions.prior import Branches, check_sigmoid
 @register_adapter(RTMDetHead)
 class DistanceAdapter(PointAdapter):
     """Reads ``(class logits, distances)``, the distances left, top, right, bottom in pixels."""
+
+    encoding: Encoding = "distances"
 
     @property
     def _widths(self) -> dict[str, int]:

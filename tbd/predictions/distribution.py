@@ -6,6 +6,7 @@ from torch import Tensor
 from tbd.precision import without_autocast
 from tbd.predictions.adapter import register_adapter
 from tbd.predictions.anchor_delta import AnchorDeltaAdapter
+from tbd.predictions.dense import Encoding
 
 
 @register_adapter(GFLHead)
@@ -17,10 +18,16 @@ class DistributionAdapter(AnchorDeltaAdapter):
     Focal Loss" (arXiv 2006.04388).
     """
 
+    encoding: Encoding = "bins"
+
+    @property
+    def bins(self) -> int:
+        """Bins of the distribution of each side's distance, ``reg_max + 1``."""
+        return int(self.head.reg_max) + 1
+
     @property
     def _widths(self) -> dict[str, int]:
-        bins = self.head.reg_max + 1
-        return {"class logits": self.head.cls_out_channels, "side distributions": 4 * bins}
+        return {"class logits": self.head.cls_out_channels, "side distributions": 4 * self.bins}
 
     def _boxes(self, priors: Tensor, regression: Tensor, stride: float) -> Tensor:
         # The head's integral is a matrix product, which autocast would compute in half precision.

@@ -69,18 +69,21 @@ class PriorAdapter(PredictionAdapter):
             list(cls_logits),
             self.num_classes,
             decode=lambda: self._decode(regression),
-            background=self._background,
+            background=self.background,
             quality=None if quality is None else list(quality),
             quality_exponent=self.quality_exponent,
+            regression=regression,
+            encoding=self.encoding,
         )
+
+    @property
+    def background(self) -> bool:
+        """Whether the classifier is a softmax whose last class is the background."""
+        return not self.head.use_sigmoid_cls
 
     @property
     def _generator(self) -> Any:
         return self.head.prior_generator
-
-    @property
-    def _background(self) -> bool:
-        return not self.head.use_sigmoid_cls
 
     @property
     @abstractmethod

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from tbd.predictions.adapter import register_adapter
 from tbd.predictions.anchor_delta import AnchorDeltaAdapter
+from tbd.predictions.dense import Encoding
 from tbd.predictions.logits import logits_of
 from tbd.predictions.prior import Branches
 
@@ -19,6 +20,8 @@ class TOODAdapter(AnchorDeltaAdapter):
     are taken. Boxes are decoded, as the head samples them at shifted locations
     (Feng et al., arXiv 2108.07755, section 3.1); they are in strides.
     """
+
+    encoding: Encoding = "other"
 
     @property
     def _widths(self) -> dict[str, int]:

@@ -22,7 +22,8 @@ class YOLOv3Adapter(AnchorDeltaAdapter):
     """
 
     @property
-    def _background(self) -> bool:
+    def background(self) -> bool:
+        """False: the classes are independent sigmoids."""
         return False
 
     @property

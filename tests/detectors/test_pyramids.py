@@ -2,9 +2,10 @@ import pytest
 import tiny
 import torch
 from torch.nn.functional import interpolate, max_pool2d
+from views import ground_truth
 
 from tbd.detectors.pyramids import match_pyramids
-from tbd.distill import DetectorSpec, View
+from tbd.distill import DetectorSpec, View, harmony_maps
 from tbd.harmony import HarmonyScoreHead
 from tbd.predictions import DensePredictions
 from tbd.registry import MODELS
@@ -27,9 +28,11 @@ def view(sizes, anchors=2, seed=0):
         low = random(2, size * size * anchors, 2) * 40
         boxes.append(torch.cat([low, low + random(2, size * size * anchors, 2) * 30], dim=2))
     return View(
-        tuple(random(2, 8, size, size) for size in sizes),
-        DensePredictions([random(2, anchors * 3, s, s) for s in sizes], 3, lambda: boxes),
-        [torch.tensor([[10.0, 10, 30, 30], [5, 20, 40, 50]]), torch.empty(0, 4)],
+        ground_truth([torch.tensor([[10.0, 10, 30, 30], [5, 20, 40, 50]]), torch.empty(0, 4)]),
+        features=tuple(random(2, 8, size, size) for size in sizes),
+        predictions=DensePredictions(
+            [random(2, anchors * 3, s, s) for s in sizes], 3, lambda: boxes
+        ),
     )
 
 
@@ -66,8 +69,8 @@ def test_coarser_and_finer_maps_are_brought_to_the_students_size():
     for level, own in zip(resized.features, teacher.features, strict=True):
         torch.testing.assert_close(level, interpolate(own, (4, 4), mode="bilinear", antialias=True))
     head = HarmonyScoreHead("sigmoid")
-    maps = resized.harmony(head)
-    raw = teacher.harmony(head)
+    maps = harmony_maps(resized, head)
+    raw = harmony_maps(teacher, head)
     for name in ("p_cls", "p_loc"):
         fine, coarse = (level.amax(1, keepdim=True) for level in getattr(raw, name))
         torch.testing.assert_close(getattr(maps, name)[0], max_pool2d(fine, 2))

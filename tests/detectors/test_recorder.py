@@ -12,29 +12,39 @@ class Head(nn.Module):
 
 def test_containers_are_copied_and_tensors_are_not():
     head, x = Head(), torch.ones(1)
-    with OutputRecorder({"head": head}) as tap:
+    with OutputRecorder({"head": head}) as recorder:
         scores, named = head(x)
         scores[0] = None
         named["a"].clear()
-    (kept_x, kept_next), kept_named = tap.outputs["head"]
+    (kept_x, kept_next), kept_named = recorder.only("head").output
     assert kept_x is x
     assert kept_next is scores[1]
     assert kept_named["a"][0] is x
+    assert recorder.only("head").inputs == (x,)
     assert not head._forward_hooks
+
+
+def test_every_call_of_a_shared_module_is_kept_in_order():
+    head, levels = Head(), [torch.full((1,), float(level)) for level in range(3)]
+    with OutputRecorder({"head": head}) as recorder:
+        for level in levels:
+            head(level)
+    outputs = recorder.outputs("head")
+    assert all(output[0][0] is level for output, level in zip(outputs, levels, strict=True))
+    with pytest.raises(RuntimeError, match=r"head \(Head\) of the detector was called 3 times"):
+        recorder.only("head")
 
 
 def test_module_that_was_not_called_is_named():
     with (
         pytest.raises(RuntimeError, match="neck of the student was never called"),
-        OutputRecorder({"neck": Head()}),
+        OutputRecorder({"neck": Head()}, "student"),
     ):
         pass
 
 
-def test_module_that_was_called_twice_is_named():
+def test_hooks_are_gone_after_an_error():
     head = Head()
-    with OutputRecorder({"head": head}):
-        head(torch.ones(1))
-        with pytest.raises(RuntimeError, match=r"head \(Head\) .* called twice"):
-            head(torch.ones(1))
+    with pytest.raises(KeyError), OutputRecorder({"head": head, "other": Head()}):
+        raise KeyError
     assert not head._forward_hooks

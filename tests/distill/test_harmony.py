@@ -2,8 +2,16 @@ import math
 
 import pytest
 import torch
+from views import ground_truth
 
-from tbd.distill import DetectorSpec, HarmonyDistillation, HeadSpec, View, harmony_distillation_loss
+from tbd.distill import (
+    DetectorSpec,
+    HarmonyDistillation,
+    HeadSpec,
+    View,
+    harmony_distillation_loss,
+    harmony_maps,
+)
 from tbd.predictions import DensePredictions
 
 
@@ -23,15 +31,18 @@ def view(seed, gts, requires_grad=False, dtype=torch.float64):
         boxes.append(torch.cat([low, low + 12], dim=-1))
     for tensor in logits + boxes:
         tensor.requires_grad_(requires_grad)
-    return View(
-        features=(), predictions=DensePredictions(logits, 2, lambda: boxes), gt_boxes=gts
-    ), logits + boxes
+    predictions = DensePredictions(logits, 2, lambda: boxes)
+    return View(ground_truth(gts), predictions=predictions), logits + boxes
 
 
 GTS = [
     torch.tensor([[2.0, 3.0, 15.0, 14.0], [0.0, 0.0, 9.0, 11.0]], dtype=torch.float64),
     torch.tensor([[5.0, 5.0, 17.0, 16.0]], dtype=torch.float64),
 ]
+
+
+def with_predictions(logits, boxes):
+    return View(ground_truth(GTS), predictions=DensePredictions(logits, 2, lambda: boxes))
 
 
 def naive_loss(student, teacher, weighted=True):
@@ -45,7 +56,7 @@ def naive_loss(student, teacher, weighted=True):
         strict=True,
     ):
         numerator = denominator = 0.0
-        for n, gts in enumerate(student.gt_boxes):
+        for n, gts in enumerate(student.gt.boxes):
             best = [logits[n].amax(0).flatten().tolist() for logits in (logits_s, logits_t)]
             sums = [sum(map(math.exp, values)) for values in best]
             for index in range(len(best[0])):
@@ -85,11 +96,19 @@ def test_gradient_equals_finite_differences():
     frozen = [t.detach().clone() for t in tensors]
 
     def loss(*inputs):
-        student = View((), DensePredictions(list(inputs[:2]), 2, lambda: list(inputs[2:])), GTS)
-        held = View((), DensePredictions(frozen[:2], 2, lambda: frozen[2:]), GTS)
+        student = View(
+            ground_truth(GTS),
+            predictions=DensePredictions(list(inputs[:2]), 2, lambda: list(inputs[2:])),
+        )
+        held = View(
+            ground_truth(GTS), predictions=DensePredictions(frozen[:2], 2, lambda: frozen[2:])
+        )
         term = HarmonyDistillation()
-        maps_s, maps_t = student.harmony(term.harmony_head), teacher.harmony(term.harmony_head)
-        maps_h = held.harmony(term.harmony_head)
+        maps_s, maps_t = (
+            harmony_maps(student, term.harmony_head),
+            harmony_maps(teacher, term.harmony_head),
+        )
+        maps_h = harmony_maps(held, term.harmony_head)
         from tbd.harmony import harmony_weight
 
         return sum(
@@ -102,7 +121,9 @@ def test_gradient_equals_finite_differences():
         )
 
     assert torch.autograd.gradcheck(loss, tensors)
-    student = View((), DensePredictions(tensors[:2], 2, lambda: tensors[2:]), GTS)
+    student = View(
+        ground_truth(GTS), predictions=DensePredictions(tensors[:2], 2, lambda: tensors[2:])
+    )
     term_gradient = torch.autograd.grad(
         HarmonyDistillation()(student, teacher)["loss_harmony"], tensors
     )
@@ -132,7 +153,7 @@ def test_target_score_compares_classification_probabilities():
     student, _ = view(0, GTS)
     teacher, _ = view(1, GTS)
     term = HarmonyDistillation(target="score", weighted=False)
-    maps = [v.harmony(term.harmony_head).p_cls for v in (student, teacher)]
+    maps = [harmony_maps(v, term.harmony_head).p_cls for v in (student, teacher)]
     expected = sum((s - t).abs().mean() for s, t in zip(*maps, strict=True))
     torch.testing.assert_close(term(student, teacher)["loss_harmony"], expected)
 
@@ -148,9 +169,9 @@ def test_pairs_with_other_priors_are_compared_per_location():
         2,
         lambda: [level.repeat_interleave(2, dim=1) for level in teacher.predictions.boxes],
     )
-    student = View((), doubled, GTS)
-    per_location = student.harmony(term.harmony_head).per_location()
-    assert per_location.score[0].shape == teacher.harmony(term.harmony_head).score[0].shape
+    student = View(ground_truth(GTS), predictions=doubled)
+    per_location = harmony_maps(student, term.harmony_head).per_location()
+    assert per_location.score[0].shape == harmony_maps(teacher, term.harmony_head).score[0].shape
     single = HarmonyDistillation(norm="peak")
     single.connect(spec("nine anchors"), spec("one anchor"))
     assert single(student, teacher)["loss_harmony"].item() == 0
@@ -165,7 +186,10 @@ def test_logged_harmony_is_weighted_as_the_loss():
     student, _ = view(0, GTS)
     teacher, _ = view(1, GTS)
     term = HarmonyDistillation()
-    maps_s, maps_t = student.harmony(term.harmony_head), teacher.harmony(term.harmony_head)
+    maps_s, maps_t = (
+        harmony_maps(student, term.harmony_head),
+        harmony_maps(teacher, term.harmony_head),
+    )
     psi = torch.cat(
         [
             (r * (1 + (t - s).abs()).sqrt()).flatten()

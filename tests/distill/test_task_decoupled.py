@@ -1,11 +1,15 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
+from views import ground_truth
 
 from tbd.distill import (
     DetectorSpec,
     TaskDecoupledFeatureDistillation,
     View,
+    harmony_maps,
     task_decoupled_feature_loss,
 )
 from tbd.predictions import DensePredictions
@@ -88,7 +92,7 @@ def views(channels_s=6, channels_t=6, gts=None):
         logits = torch.randn(2, 2 * 3, 4, 5, generator=generator)
         features = (torch.randn(2, channels, 4, 5, generator=generator).requires_grad_(),)
         dense = DensePredictions([logits], 3, lambda boxes=boxes: [boxes])
-        result.append(View(features, dense, gts))
+        result.append(View(ground_truth(gts), features=features, predictions=dense))
     return result
 
 
@@ -96,7 +100,7 @@ def test_term_uses_the_teachers_maps_as_masks_and_all_four_for_the_weights():
     student, teacher = views()
     term = TaskDecoupledFeatureDistillation(loss_weight=3.0)
     term.connect(spec(6), spec(6))
-    maps_s, maps_t = (v.harmony(term.harmony_head) for v in (student, teacher))
+    maps_s, maps_t = (harmony_maps(v, term.harmony_head) for v in (student, teacher))
     cls_mask, loc_mask = maps_t.p_cls[0].amax(1), maps_t.p_loc[0].amax(1)
     probabilities = torch.stack(
         [cls_mask, loc_mask, maps_s.p_cls[0].amax(1), maps_s.p_loc[0].amax(1)], dim=1
@@ -144,7 +148,7 @@ def test_half_precision_features_are_compared_in_float32():
     term = TaskDecoupledFeatureDistillation()
     term.connect(spec(6), spec(6))
     halves = [
-        View(tuple(f.detach().bfloat16() for f in v.features), v.predictions, v.gt_boxes)
+        replace(v, features=tuple(f.detach().bfloat16() for f in v.features))
         for v in (student, teacher)
     ]
     assert term(*halves)["loss_cls_feature"].dtype == torch.float32

@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from tbd.detectors import TeacherStudentDetector
 from tbd.detectors.modes import evaluating
 from tbd.detectors.randomness import isolated_randomness
-from tbd.distill import HarmonyDistillation
+from tbd.distill import HarmonyDistillation, harmony_maps
 from tbd.engine.wrappers import unwrap
 from tbd.evaluation.dense_recorder import input_ground_truth
 from tbd.harmony import HarmonyScoreHead, Norm, harmony_weight
@@ -135,7 +135,7 @@ class HarmonyVisualizationHook(Hook):
         (sample,), inputs = data["data_samples"], data["inputs"]
         gt_boxes = input_ground_truth(sample).to(inputs)
         views = model.dense_views(inputs, [sample], [gt_boxes])
-        student, teacher = (view.harmony(self._head).per_location() for view in views)
+        student, teacher = (harmony_maps(view, self._head).per_location() for view in views)
         psi = [
             harmony_weight(*level)
             for level in zip(teacher.p_loc, teacher.p_cls, student.p_cls, strict=True)

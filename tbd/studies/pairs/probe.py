@@ -94,7 +94,7 @@ class Probe(Hook):
         wanted = {name: set(features) for name in model.terms}
         reached = {name: set(parts) for name, parts in self.gradients.items()}
         heads = {model.student_head} if model.student_head else set()
-        if any(term.needs_rois for term in model.terms.values()):
+        if any("rois" in term.reads for term in model.terms.values()):
             heads.add("roi_head")
         # A term on features reads predictions as constants, so no single one has to reach them.
         wanted["all terms together"] = heads

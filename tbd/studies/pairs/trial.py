@@ -16,7 +16,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from tbd.detectors import TeacherStudentDetector
-from tbd.distill import DistillationTerm, UnsuitablePairError
+from tbd.distill import UnsuitablePairError, term_types
 from tbd.registry import MODELS
 from tbd.studies.pairs.export_check import check_export
 from tbd.studies.pairs.probe import Probe, losses_of
@@ -151,15 +151,6 @@ def try_pairs(
     return [trials[config] for config in configs if config in trials], errors
 
 
-def all_terms() -> list[str]:
-    """Types of all distillation terms, as configs name them."""
-    return sorted(
-        f"tbd.{name}"
-        for name, kind in MODELS.module_dict.items()
-        if isinstance(kind, type) and issubclass(kind, DistillationTerm)
-    )
-
-
 def _prepare_worker(threads: int) -> None:
     # Fewer where OMP_NUM_THREADS says so.
     torch.set_num_threads(min(threads, torch.get_num_threads()))
@@ -173,7 +164,7 @@ def _build_with_all_terms(cfg: Config) -> tuple[Runner, dict[str, str]]:
         The runner, and for each other term the reason why the pair refuses it.
     """
     own = {term["type"] for term in cfg.model.distill.values() if term}
-    others = {kind.replace(".", "_"): kind for kind in all_terms() if kind not in own}
+    others = {kind.replace(".", "_"): kind for kind in term_types() if kind not in own}
     refusals: dict[str, str] = {}
     while True:
         trial = copy.deepcopy(cfg)
@@ -184,17 +175,13 @@ def _build_with_all_terms(cfg: Config) -> tuple[Runner, dict[str, str]]:
             if error.term not in others:
                 raise
             refused = {error.term: others[error.term]}
-            if error.needs:
-                needs = _needs(others[error.term])
-                refused |= {name: kind for name, kind in others.items() if _needs(kind) == needs}
+            # Every other term that reads the same is refused for the same reason.
+            refused |= {
+                name: kind for name, kind in others.items() if error.needs in MODELS.get(kind).reads
+            }
             for name, kind in refused.items():
                 refusals[kind] = error.reason
                 others.pop(name)
-
-
-def _needs(kind: str) -> tuple[bool, bool]:
-    term = MODELS.get(kind)
-    return term.needs_predictions, term.needs_rois
 
 
 def _term_trials(probe: Probe, model: TeacherStudentDetector) -> dict[str, TermTrial]:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from mmengine.config import ConfigDict
 from tiny import retinanet
@@ -21,7 +23,7 @@ def test_a_scaled_detector_is_the_same_but_for_its_widths(config):
     detectors = [build_detector(model) for model in (wide, scale_widths(wide))]
     before, after = (inspect_detector(d, "student", probe_size=128) for d in detectors)
     assert after.strides == before.strides
-    assert after.head == before.head
+    assert replace(after.head, towers=before.head.towers) == before.head
     assert after.channels == tuple(channels // DIVISOR for channels in before.channels)
     sizes = [sum(p.numel() for p in detector.parameters()) for detector in detectors]
     assert sizes[1] < sizes[0] / 4
