@@ -76,8 +76,9 @@ def test_a_data_set_without_classes_has_none():
 
 def test_data_sets_inside_wrappers_are_found(tmp_path):
     first, second = (coco(tmp_path / f"{i}.json", {1: "cat"}, ("cat",)) for i in range(2))
-    wrapped = RepeatDataset(ConcatDataset([first, second]), 2)
-    assert [id(found) for found in plain_datasets(wrapped)] == [id(first), id(second)]
+    joined = list(plain_datasets(ConcatDataset([first, second])))
+    assert [id(found) for found in joined] == [id(first), id(second)]
+    assert list(plain_datasets(RepeatDataset(first, 2))) == [first]
     assert list(plain_datasets(first)) == [first]
 
 
