@@ -1,0 +1,193 @@
+"""From the work directories of finished runs to their records."""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import mmdet
+from mmengine.config import Config
+
+from tbd.detectors import resolve_model_config
+from tbd.detectors.model_config import WRAPPER_TYPES
+from tbd.studies.comparison.runs import RUN_FILE, read_state
+from tbd.studies.results.record import RunRecord, add_records
+
+_LOG_FOLDER = re.compile(r"\d{8}_\d{6}")
+_LOGGED_VERSIONS = {
+    "python": "Python",
+    "torch": "PyTorch",
+    "torchvision": "TorchVision",
+    "mmengine": "MMEngine",
+}
+_SIZES = {"ap_small": "s", "ap_medium": "m", "ap_large": "l"}
+
+
+def collect(
+    folders: Sequence[str | os.PathLike[str]],
+    target: str | os.PathLike[str],
+    source: str | os.PathLike[str],
+    hardware: str,
+) -> tuple[int, list[str]]:
+    """Record the finished runs of comparisons.
+
+    Args:
+        folders: Work directories of comparisons, or of single runs of them.
+        target: The file of records to append to.
+        source: Checkout of this repository that the runs were started from. It must not have
+            changed since: its commit is recorded.
+        hardware: What the runs ran on, in words.
+
+    Returns:
+        How many records were added, and the folders of runs that are not finished.
+
+    Raises:
+        FileNotFoundError: A folder holds no run.
+        ValueError: The checkout has changes that no commit holds, or see
+            :func:`~tbd.studies.results.record.add_records`.
+    """
+    commit = _commit(Path(source))
+    records, unfinished = [], []
+    for folder in folders:
+        files = sorted(Path(folder).glob(f"**/{RUN_FILE}"))
+        if not files:
+            raise FileNotFoundError(f"{folder} holds no run of a comparison: no {RUN_FILE} in it.")
+        for file in files:
+            if read_state(file.parent).get("metrics"):
+                records.append(read_run(file.parent, commit, hardware))
+            else:
+                unfinished.append(str(file.parent))
+    return add_records(target, records), unfinished
+
+
+def read_run(folder: Path, commit: str, hardware: str) -> RunRecord:
+    """Read the record of one finished run from its work directory.
+
+    Args:
+        folder: Work directory, with ``run.json``, the logs and the dumped config.
+        commit: Of this repository, that the run was trained with.
+        hardware: What it ran on.
+    """
+    state = read_state(folder)
+    logs = sorted(path for path in folder.iterdir() if _LOG_FOLDER.fullmatch(path.name))
+    cfg = Config.fromfile(str(folder / Path(state["config"]).name))
+    baseline = teacher = teacher_seed = None
+    if cfg.model.type in WRAPPER_TYPES:
+        baseline, teacher = _stem(cfg.model.student), _stem(cfg.model.teacher)
+        teacher_seed = _teacher_run(cfg).get("seed")
+    return RunRecord(
+        config=state["config"],
+        config_hash=config_hash(cfg),
+        seed=state["seed"],
+        baseline=baseline,
+        teacher=teacher,
+        teacher_seed=teacher_seed,
+        metrics={**state["metrics"], **_sizes(folder)},
+        started=_start(logs[0]).isoformat(),
+        wall_seconds=sum(_seconds(log) for log in logs),
+        versions={**_versions(logs[-1]), "tbd": commit},
+        hardware=hardware,
+    )
+
+
+def config_hash(cfg: Config) -> str:
+    """Hash what decides on the result of a run, apart from its seed and the machine's paths.
+
+    Args:
+        cfg: Config of a run as it was dumped into the work directory, options merged.
+
+    Returns:
+        The first 16 hexadecimal digits of a SHA-256.
+    """
+    content = cfg.to_dict()
+    for key in ("work_dir", "launcher", "resume"):
+        content.pop(key, None)
+    content.get("randomness", {}).pop("seed", None)
+    if cfg.model.type in WRAPPER_TYPES:
+        # The config names its models by path; what the files say decides, not where they lie.
+        model = content["model"]
+        model["student"] = resolve_model_config(cfg.model).to_dict()
+        model["teacher"] = resolve_model_config(
+            cfg.model.teacher, cfg.model.get("teacher_options"), key="model.teacher"
+        ).to_dict()
+        run = _teacher_run(cfg)
+        if run:
+            model["teacher_ckpt"] = [_stem(run["config"]), run["seed"]]
+    portable = _without_folders(content, str(cfg.get("data_root", "")))
+    text = json.dumps(portable, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _without_folders(node: Any, data_root: str) -> Any:
+    """Cut off what lies before the data set, and of other files and checkpoints the folder."""
+    if isinstance(node, Mapping):
+        return {str(key): _without_folders(value, data_root) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [_without_folders(item, data_root) for item in node]
+    if isinstance(node, str) and data_root and node.startswith(data_root):
+        return "data_root/" + node.removeprefix(data_root)
+    if isinstance(node, str) and (node.startswith("/") or node.endswith(".pth")):
+        return Path(node).name
+    return node
+
+
+def _teacher_run(cfg: Config) -> dict[str, Any]:
+    """What is known of the run that the teacher's checkpoint comes from; empty if nothing."""
+    checkpoint = cfg.model.get("teacher_ckpt")
+    return read_state(Path(checkpoint).parent) if checkpoint else {}
+
+
+def _stem(model: Any) -> str:
+    return Path(model).stem if isinstance(model, str) else str(model["type"])
+
+
+def _sizes(folder: Path) -> dict[str, float | None]:
+    """APs by size of box from the metrics of the last test."""
+    files = sorted(folder.glob("test/*/*.json"))
+    values = json.loads(files[-1].read_text()) if files else {}
+    sizes: dict[str, float | None] = {}
+    for name, suffix in _SIZES.items():
+        value = values.get(f"coco/bbox_mAP_{suffix}")
+        # COCO's −1: there is no box of that size.
+        sizes[name] = None if value is None or value < 0 else 100 * value
+    return sizes
+
+
+def _start(log: Path) -> datetime:
+    return datetime.strptime(log.name, "%Y%m%d_%H%M%S")
+
+
+def _seconds(log: Path) -> float:
+    """Time from the name of a log's folder to its last line."""
+    written = datetime.fromtimestamp((log / f"{log.name}.log").stat().st_mtime)
+    return round((written - _start(log)).total_seconds(), 1)
+
+
+def _versions(log: Path) -> dict[str, str]:
+    """Versions that a training's log begins with, and MMDetection's, which it does not say."""
+    head = (log / f"{log.name}.log").read_text()[:20000]
+    versions = {"mmdet": str(mmdet.__version__)}
+    for name, title in _LOGGED_VERSIONS.items():
+        found = re.search(rf"^ *{title}: (\S+)", head, re.MULTILINE)
+        if found:
+            versions[name] = found.group(1)
+    return dict(sorted(versions.items()))
+
+
+def _commit(source: Path) -> str:
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(source), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no")
+    if changed:
+        raise ValueError(
+            f"{source} has changes that no commit holds, so that its runs cannot be repeated:\n"
+            f"{changed}"
+        )
+    return git("rev-parse", "HEAD")

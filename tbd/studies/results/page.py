@@ -1,0 +1,117 @@
+"""The page of results: tables between markers, and the figure, made from the records alone."""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from tbd.files import write_file
+from tbd.studies.results.record import RunRecord, read_records
+from tbd.studies.results.table import Pair, find_pairs, format_gains, format_pair
+from tbd.visualization.gains import Gain, draw_gains
+
+_BLOCK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
+
+
+def write_page(
+    page: str | os.PathLike[str],
+    records: str | os.PathLike[str],
+    figure: str | os.PathLike[str],
+) -> list[str]:
+    """Bring a page's tables and its figure up to date with the recorded runs.
+
+    A table stands between ``<!-- results: NAME -->`` and ``<!-- end of results -->`` and shows
+    ``NAME.jsonl``. The rest of the page is left as it is.
+
+    Args:
+        page: Markdown file.
+        records: Folder of the files of records.
+        figure: Picture of all gains to write.
+
+    Returns:
+        Names of the files of records that were shown.
+
+    Raises:
+        ValueError: A file of records is not on the page, or the page names one twice.
+    """
+    file = Path(page)
+    text = file.read_text()
+    shown = [match.group(2) for match in _BLOCK.finditer(text)]
+    recorded = sorted(path.stem for path in Path(records).glob("*.jsonl"))
+    if len(set(shown)) < len(shown):
+        raise ValueError(f"{page} has a block of results twice: {shown}.")
+    if missing := [name for name in recorded if name not in shown]:
+        raise ValueError(
+            f"{page} leaves out {', '.join(missing)}: add the lines '<!-- results: {missing[0]} "
+            "-->' and '<!-- end of results -->'."
+        )
+    by_set = {name: read_records(Path(records, f"{name}.jsonl")) for name in shown}
+    write_file(
+        file,
+        _BLOCK.sub(
+            lambda m: f"{m.group(1)}\n{format_set(by_set[m.group(2)])}\n\n{m.group(3)}", text
+        ),
+    )
+    panels = {}
+    for name, found in by_set.items():
+        for pair in find_pairs([record for record in found if not record.chooses]):
+            if gains := _gains(pair):
+                panels[f"{name}: {pair.teacher} → {pair.baseline}"] = gains
+    if panels:
+        draw_gains(panels, figure)
+    return shown
+
+
+def format_set(records: Sequence[RunRecord]) -> str:
+    """Format all tables of one data set.
+
+    Args:
+        records: All that is recorded of it; runs that chose settings get tables of their own.
+
+    Returns:
+        Markdown.
+    """
+    if not records:
+        return "No run yet."
+    parts = []
+    for title, part in (
+        ("", [record for record in records if not record.chooses]),
+        (
+            "Runs that chose settings, and count for nothing else:",
+            [r for r in records if r.chooses],
+        ),
+    ):
+        if part and title:
+            parts.append(title)
+        for pair in find_pairs(part):
+            parts += [format_pair(pair), format_gains(pair)]
+    parts.append(_origin(records))
+    return "\n\n".join(parts)
+
+
+def _origin(records: Sequence[RunRecord]) -> str:
+    """Say in one paragraph what the runs were made with."""
+
+    def distinct(values: Sequence[str]) -> str:
+        return ", ".join(sorted(set(values)))
+
+    packages = ("python", "torch", "mmdet")
+    versions = [
+        " ".join(f"{name} {r.versions[name]}" for name in packages if name in r.versions)
+        for r in records
+    ]
+    commits = [f"`{record.versions.get('tbd', '?')[:7]}`" for record in records]
+    hours = sum(record.wall_seconds for record in records) / 3600
+    return (
+        f"{len(records)} runs, {hours:.1f} hours, begun {min(r.started for r in records)[:10]} to "
+        f"{max(r.started for r in records)[:10]}; {distinct([r.hardware for r in records])}; "
+        f"{distinct(versions)}; commit {distinct(commits)}."
+    )
+
+
+def _gains(pair: Pair) -> list[Gain]:
+    return [
+        Gain(row.name, list(row.gains.values()), row.gain.mean, row.gain.half_width)
+        for row in pair.rows
+        if row.gain is not None
+    ]

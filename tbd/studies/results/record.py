@@ -1,0 +1,131 @@
+"""One line of ``docs/results/<set>.jsonl``: what a run was, what came out, and where it ran."""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from tbd.files import write_file
+
+FIRST_CHOOSING_SEED = 100
+"""Runs from this seed on choose settings; those below it make the tables. See docs/results.md."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One finished training.
+
+    Attributes:
+        config: Config file, relative to the repository.
+        config_hash: Stands for all of the config but its seed and this machine's paths, with the
+            models that it names and the teacher's run.
+        seed: Seed of the random numbers.
+        baseline: Name of the plain student's config, of a distillation; None for a plain detector.
+        teacher: Name of the teacher's config, likewise.
+        teacher_seed: Seed that the teacher was trained from.
+        metrics: Name → value, APs in percent; None where there is none, such as the AP of a size
+            that no box has.
+        started: Begin of the training, ISO 8601, in the machine's local time.
+        wall_seconds: Time that training and its validations took, interruptions excluded.
+        versions: Package → version, and ``tbd`` → commit.
+        hardware: What it ran on.
+    """
+
+    config: str
+    config_hash: str
+    seed: int
+    baseline: str | None
+    teacher: str | None
+    teacher_seed: int | None
+    metrics: dict[str, float | None]
+    started: str
+    wall_seconds: float
+    versions: dict[str, str]
+    hardware: str
+
+    @property
+    def name(self) -> str:
+        """Name of the config."""
+        return Path(self.config).stem
+
+    @property
+    def chooses(self) -> bool:
+        """Whether the run's seed is one that settings are chosen with."""
+        return self.seed >= FIRST_CHOOSING_SEED
+
+
+def read_records(path: str | os.PathLike[str]) -> list[RunRecord]:
+    """Read a file of records; none if the file does not exist.
+
+    Raises:
+        ValueError: A line is not a record, two lines are of the same run, or one name stands for
+            two configs.
+    """
+    file = Path(path)
+    if not file.is_file():
+        return []
+    records = []
+    names = {field.name for field in fields(RunRecord)}
+    for number, line in enumerate(file.read_text().splitlines(), 1):
+        try:
+            content = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"{file}, line {number}: not JSON, {error}.") from error
+        if not isinstance(content, dict) or content.keys() != names:
+            found = sorted(content) if isinstance(content, dict) else content
+            raise ValueError(f"{file}, line {number}: has {found}, a record has {sorted(names)}.")
+        records.append(RunRecord(**content))
+    _check(records, str(file))
+    return records
+
+
+def add_records(path: str | os.PathLike[str], found: Iterable[RunRecord]) -> int:
+    """Append the runs that a file does not hold yet; what it holds never changes.
+
+    Args:
+        path: The file; made if it does not exist.
+        found: Records of finished runs.
+
+    Returns:
+        How many were added.
+
+    Raises:
+        ValueError: A run is recorded already with another result. No result replaces another one:
+            they are both part of the evidence, and why they differ is to be found out.
+    """
+    known = read_records(path)
+    by_run = {(record.name, record.config_hash, record.seed): record for record in known}
+    new = []
+    for record in found:
+        old = by_run.get((record.name, record.config_hash, record.seed))
+        if old is None:
+            new.append(record)
+        elif old.metrics != record.metrics:
+            raise ValueError(
+                f"{record.config}, seed {record.seed}, is recorded in {path} with AP "
+                f"{old.metrics.get('ap')} at commit {old.versions.get('tbd')}, and was now found "
+                f"with AP {record.metrics.get('ap')} at {record.versions.get('tbd')}, from the "
+                "same config. Find out why they differ before recording either."
+            )
+    _check([*known, *new], str(path))
+    if new:
+        lines = [json.dumps(asdict(record), ensure_ascii=False) for record in (*known, *new)]
+        write_file(path, "\n".join(lines) + "\n")
+    return len(new)
+
+
+def _check(records: Sequence[RunRecord], where: str) -> None:
+    first: dict[str, RunRecord] = {}
+    seen = set()
+    for record in records:
+        other = first.setdefault(record.name, record)
+        if (other.config, other.config_hash) != (record.config, record.config_hash):
+            raise ValueError(
+                f"{where}: {record.name} stands for two configs, {other.config} of hash "
+                f"{other.config_hash} and {record.config} of hash {record.config_hash}. Tables "
+                "tell configs apart by name: give the changed one a name of its own."
+            )
+        if (record.name, record.seed) in seen:
+            raise ValueError(f"{where}: {record.name}, seed {record.seed}, is there twice.")
+        seen.add((record.name, record.seed))

@@ -1,0 +1,174 @@
+"""Tables of recorded runs: one for each pair of teacher and student."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tbd.studies.comparison.report import Spread
+from tbd.studies.results.record import RunRecord
+from tbd.studies.statistics import Interval, gap_closed, mean_interval, paired_differences
+from tbd.visualization.markdown import markdown_table
+
+COLUMNS = {
+    "ap50": ("AP50", ".1f"),
+    "ap75": ("AP75", ".1f"),
+    "ap_small": ("S", ".1f"),
+    "ap_medium": ("M", ".1f"),
+    "ap_large": ("L", ".1f"),
+    "mask_ap": ("mask AP", ".1f"),
+    "ap_lost": ("AP lost", ".1f"),
+    "harmony": ("harmony", ".3f"),
+    "params": ("params (M)", ".2f"),
+}
+"""Metrics beside AP and gain: name → title and number format. Those without values are left out."""
+
+_DASH = "–"
+
+
+@dataclass(frozen=True)
+class Row:
+    """All runs of one config.
+
+    Attributes:
+        name: Name of the config.
+        runs: One run a seed.
+        gains: Seed → difference of AP to the plain student's run of the same seed; empty for
+            teacher and plain student.
+        gain: Mean of the gains and its 95 % interval; None without gains.
+        gap_closed: Mean gain, divided by the teacher's AP less the plain student's mean AP over
+            the same seeds.
+    """
+
+    name: str
+    runs: tuple[RunRecord, ...]
+    gains: dict[int, float]
+    gain: Interval | None
+    gap_closed: float | None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A teacher, a plain student, and all that were distilled from the one into the other.
+
+    Attributes:
+        teacher: Name of the teacher's config; None for a detector that is in no pair.
+        baseline: Name of the plain student's config.
+        rows: The teacher if it is recorded, the plain student likewise, then the distilled
+            students in the order in which they were recorded.
+    """
+
+    teacher: str | None
+    baseline: str
+    rows: tuple[Row, ...]
+
+
+def find_pairs(records: Sequence[RunRecord]) -> list[Pair]:
+    """Sort the runs of one data set into pairs; every run is in one at least.
+
+    Args:
+        records: What :func:`~tbd.studies.results.record.read_records` read, or a part of it.
+
+    Returns:
+        Pairs in the order of their first record, last the detectors that are in no pair.
+    """
+    by_name: dict[str, list[RunRecord]] = {}
+    for record in records:
+        by_name.setdefault(record.name, []).append(record)
+    distilled: dict[tuple[str, str], list[str]] = {}
+    for name, runs in by_name.items():
+        if runs[0].teacher and runs[0].baseline:
+            distilled.setdefault((runs[0].teacher, runs[0].baseline), []).append(name)
+
+    pairs = []
+    for (teacher, baseline), names in distilled.items():
+        plain = _aps(by_name.get(baseline, []))
+        teacher_aps = list(_aps(by_name.get(teacher, [])).values())
+        teacher_ap = statistics.fmean(teacher_aps) if teacher_aps else None
+        rows = [_plain_row(by_name[name]) for name in (teacher, baseline) if name in by_name]
+        rows += [_distilled_row(by_name[name], plain, teacher_ap) for name in names]
+        pairs.append(Pair(teacher, baseline, tuple(rows)))
+    in_pairs = {row.name for pair in pairs for row in pair.rows}
+    for name, runs in by_name.items():
+        if name not in in_pairs:
+            pairs.append(Pair(None, name, (_plain_row(runs),)))
+    return pairs
+
+
+def format_pair(pair: Pair) -> str:
+    """Format a pair as a Markdown table: mean ± standard deviation over the seeds."""
+    used = {
+        key: column
+        for key, column in COLUMNS.items()
+        if any(run.metrics.get(key) is not None for row in pair.rows for run in row.runs)
+    }
+    titles = [title for title, _ in used.values()]
+    head = ["config", "seeds", "AP", "gain [95 %]", "gap closed", *titles, "minutes"]
+    lines = [head]
+    for row in pair.rows:
+        lines.append(
+            [
+                f"`{row.name}`",
+                _seeds([run.seed for run in row.runs]),
+                _spread(row, "ap", ".1f"),
+                row.gain.text("+.1f") if row.gain else _DASH,
+                f"{row.gap_closed:.0%}" if row.gap_closed is not None else _DASH,
+                *(_spread(row, key, number_format) for key, (_, number_format) in used.items()),
+                f"{statistics.median(run.wall_seconds for run in row.runs) / 60:.0f}",
+            ]
+        )
+    return markdown_table(lines)
+
+
+def format_gains(pair: Pair) -> str:
+    """Format the AP of every run as a Markdown table, seeds as columns."""
+    seeds = sorted({run.seed for row in pair.rows for run in row.runs})
+    lines = [["AP of each run", *(f"seed {seed}" for seed in seeds)]]
+    for row in pair.rows:
+        aps = _aps(row.runs)
+        cells = [
+            _DASH
+            if seed not in aps
+            else f"{aps[seed]:.1f} ({row.gains[seed]:+.1f})"
+            if seed in row.gains
+            else f"{aps[seed]:.1f}"
+            for seed in seeds
+        ]
+        lines.append([f"`{row.name}`", *cells])
+    return markdown_table(lines)
+
+
+def _plain_row(runs: Sequence[RunRecord]) -> Row:
+    return Row(runs[0].name, tuple(runs), {}, None, None)
+
+
+def _distilled_row(
+    runs: Sequence[RunRecord], plain: dict[int, float], teacher_ap: float | None
+) -> Row:
+    gains = paired_differences(_aps(runs), plain)
+    if not gains:
+        return _plain_row(runs)
+    gain = mean_interval(list(gains.values()))
+    base = statistics.fmean(plain[seed] for seed in gains)
+    closed = None if teacher_ap is None else gap_closed(gain.mean, base, teacher_ap)
+    return Row(runs[0].name, tuple(runs), gains, gain, closed)
+
+
+def _aps(runs: Sequence[RunRecord]) -> dict[int, float]:
+    """Seed → AP; a run without one, because it diverged, counts as 0."""
+    return {run.seed: run.metrics.get("ap") or 0.0 for run in runs}
+
+
+def _spread(row: Row, key: str, number_format: str) -> str:
+    values = [value for run in row.runs if (value := run.metrics.get(key)) is not None]
+    return Spread.of(values).text(number_format) if values else _DASH
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    """Write 0, 1, 2, 5 as ``0–2, 5``."""
+    parts: list[list[int]] = []
+    for seed in sorted(seeds):
+        if parts and seed == parts[-1][-1] + 1:
+            parts[-1].append(seed)
+        else:
+            parts.append([seed])
+    return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}–{part[-1]}" for part in parts)

@@ -1,0 +1,156 @@
+import json
+import os
+import subprocess
+from datetime import datetime
+
+import pytest
+from mmengine.config import Config
+
+from tbd.studies.results.collect import collect, config_hash
+from tbd.studies.results.record import read_records
+
+HEAD = """2026/01/05 10:00:00 - mmengine - INFO -
+System environment:
+    sys.platform: linux
+    Python: 3.11.7 (main) [GCC 12.2.0]
+    PyTorch: 2.15.0+cu132
+    TorchVision: 0.29.2
+    MMEngine: 0.10.12
+"""
+PLAIN = """
+data_root = "{root}/cells/"
+model = dict(type="RetinaNet", bbox_head=dict(num_classes=3))
+train_dataloader = dict(dataset=dict(data_root=data_root))
+val_evaluator = dict(ann_file=data_root + "val.json")
+optim_wrapper = dict(lr={lr})
+randomness = dict(seed={seed})
+work_dir = "{root}/{seed}"
+"""
+DISTILLED = """
+data_root = "{root}/cells/"
+model = dict(
+    type="tbd.TeacherStudentDetector",
+    student="{root}/source/plain.py",
+    teacher="{root}/source/big.py",
+    teacher_ckpt="{root}/work/big/seed_7/epoch_2.pth",
+)
+randomness = dict(seed={seed})
+"""
+
+
+def log(folder, start, seconds):
+    """The log of a training that begins at ``start`` and takes some seconds."""
+    file = folder / start / f"{start}.log"
+    file.parent.mkdir(parents=True)
+    file.write_text(HEAD)
+    end = datetime.strptime(start, "%Y%m%d_%H%M%S").timestamp() + seconds
+    os.utime(file, (end, end))
+
+
+def run(root, name, seed, text, *, finished=True, lr=0.1, **metrics):
+    folder = root / f"work/{name}/seed_{seed}"
+    folder.mkdir(parents=True)
+    state = {"config": f"configs/cells/{name}.py", "seed": seed, "fingerprint": "x"}
+    if finished:
+        state["metrics"] = metrics
+    (folder / "run.json").write_text(json.dumps(state))
+    (folder / f"{name}.py").write_text(text.format(root=root, seed=seed, lr=lr))
+    log(folder, "20260105_100000", 90)
+    return folder
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A checkout, which a run's student and teacher are read from."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    for name in ("plain", "big"):
+        (folder / f"{name}.py").write_text(PLAIN.format(root=tmp_path, seed=0, lr=0.1))
+    for command in (
+        ("init", "-q"),
+        ("add", "."),
+        ("-c", "user.name=a", "-c", "user.email=b", "commit", "-qm", "first"),
+    ):
+        subprocess.run(["git", "-C", folder, *command], check=True)
+    return folder
+
+
+def test_a_finished_run_is_recorded(tmp_path, source):
+    folder = run(tmp_path, "plain", 3, PLAIN, ap=41.5, harmony=0.7)
+    log(folder, "20260105_120000", 30)
+    test = folder / "test/20260105_120100/20260105_120100.json"
+    test.parent.mkdir(parents=True)
+    test.write_text('{"coco/bbox_mAP_s": 0.25, "coco/bbox_mAP_m": 0.5, "coco/bbox_mAP_l": -1.0}')
+
+    added, unfinished = collect([tmp_path / "work"], tmp_path / "cells.jsonl", source, "two cores")
+    assert (added, unfinished) == (1, [])
+    (found,) = read_records(tmp_path / "cells.jsonl")
+    assert (found.config, found.seed) == ("configs/cells/plain.py", 3)
+    sizes = {"ap_small": 25.0, "ap_medium": 50.0, "ap_large": None}
+    assert found.metrics == {"ap": 41.5, "harmony": 0.7, **sizes}
+    # The two hours between the interruption and its resumption do not count.
+    assert found.wall_seconds == 120
+    assert found.started == "2026-01-05T10:00:00"
+    assert found.versions["torch"] == "2.15.0+cu132"
+    assert found.versions["python"] == "3.11.7"
+    head = subprocess.run(
+        ["git", "-C", source, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+    )
+    assert found.versions["tbd"] == head.stdout.strip()
+    assert found.hardware == "two cores"
+    assert (found.baseline, found.teacher, found.teacher_seed) == (None, None, None)
+
+
+def test_a_distillation_names_its_pair_and_the_run_that_teaches(tmp_path, source):
+    run(tmp_path, "big", 7, PLAIN, ap=50.0)
+    run(tmp_path, "tbd_cells", 0, DISTILLED, ap=45.0)
+    collect([tmp_path / "work/tbd_cells"], tmp_path / "cells.jsonl", source, "one core")
+    (found,) = read_records(tmp_path / "cells.jsonl")
+    assert (found.baseline, found.teacher, found.teacher_seed) == ("plain", "big", 7)
+
+
+def test_runs_that_go_on_are_named_and_not_recorded(tmp_path, source):
+    folder = run(tmp_path, "plain", 0, PLAIN, finished=False)
+    added, unfinished = collect([tmp_path / "work"], tmp_path / "cells.jsonl", source, "one core")
+    assert (added, unfinished) == (0, [str(folder)])
+
+
+def test_a_checkout_with_changes_is_refused(tmp_path, source):
+    run(tmp_path, "plain", 0, PLAIN, ap=1.0)
+    (source / "plain.py").write_text("model = dict()")
+    with pytest.raises(ValueError, match=r"changes that no commit holds.*\n.*plain\.py"):
+        collect([tmp_path / "work"], tmp_path / "cells.jsonl", source, "one core")
+
+
+def test_a_folder_without_runs_is_refused(tmp_path, source):
+    with pytest.raises(FileNotFoundError, match="no run"):
+        collect([source], tmp_path / "cells.jsonl", source, "one core")
+
+
+def dumped(folder, text, **values):
+    folder.mkdir(exist_ok=True)
+    (folder / "config.py").write_text(text.format(root=folder, **values))
+    return Config.fromfile(str(folder / "config.py"))
+
+
+def test_hash_ignores_seed_and_place_but_no_setting(tmp_path):
+    here = config_hash(dumped(tmp_path / "a", PLAIN, seed=0, lr=0.1))
+    assert config_hash(dumped(tmp_path / "b", PLAIN, seed=1, lr=0.1)) == here
+    assert config_hash(dumped(tmp_path / "a", PLAIN, seed=0, lr=0.2)) != here
+    other_data = PLAIN.replace("val.json", "test.json")
+    assert config_hash(dumped(tmp_path / "a", other_data, seed=0, lr=0.1)) != here
+
+
+def test_hash_sees_what_student_and_teacher_say(tmp_path, source):
+    run(tmp_path, "big", 7, PLAIN, ap=50.0)
+    cfg = Config.fromfile(str(run(tmp_path, "tbd_cells", 0, DISTILLED, ap=1.0) / "tbd_cells.py"))
+    before = config_hash(cfg)
+    assert config_hash(cfg) == before
+    for name in ("plain", "big"):
+        text = (source / f"{name}.py").read_text()
+        (source / f"{name}.py").write_text(text.replace("num_classes=3", "num_classes=4"))
+        assert config_hash(cfg) != before
+        (source / f"{name}.py").write_text(text)
+    state = tmp_path / "work/big/seed_7/run.json"
+    state.write_text(state.read_text().replace('"seed": 7', '"seed": 8'))
+    assert config_hash(cfg) != before

@@ -1,0 +1,68 @@
+import json
+from dataclasses import replace
+
+import pytest
+from recorded import record
+
+from tbd.studies.results.record import add_records, read_records
+
+
+def test_records_survive_the_file(tmp_path):
+    runs = [record("plain", 0, 40.0), record("tbd", 0, 42.5, baseline="plain", teacher="big")]
+    assert add_records(tmp_path / "new/set.jsonl", runs) == 2
+    assert read_records(tmp_path / "new/set.jsonl") == runs
+    assert len((tmp_path / "new/set.jsonl").read_text().splitlines()) == 2
+
+
+def test_adding_again_adds_what_is_new_and_keeps_the_rest(tmp_path):
+    path = tmp_path / "set.jsonl"
+    add_records(path, [record("plain", 1, 40.0)])
+    first = path.read_text()
+    assert add_records(path, [record("plain", 0, 41.0), record("plain", 1, 40.0)]) == 1
+    assert path.read_text().startswith(first)
+    assert [run.seed for run in read_records(path)] == [1, 0]
+
+
+def test_another_result_of_a_recorded_run_is_refused(tmp_path):
+    path = tmp_path / "set.jsonl"
+    add_records(path, [record("plain", 1, 40.0)])
+    before = path.read_text()
+    with pytest.raises(ValueError, match=r"plain.py, seed 1.*AP 40\.0.*AP 43\.0"):
+        add_records(path, [record("plain", 1, 43.0)])
+    assert path.read_text() == before
+
+
+def test_a_changed_config_needs_another_name(tmp_path):
+    path = tmp_path / "set.jsonl"
+    add_records(path, [record("plain", 0, 40.0)])
+    changed = replace(record("plain", 1, 40.0), config_hash="another")
+    with pytest.raises(ValueError, match=r"plain stands for two configs.*another"):
+        add_records(path, [changed])
+
+
+def test_a_run_that_is_found_twice_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="plain, seed 3, is there twice"):
+        add_records(tmp_path / "set.jsonl", [record("plain", 3, 40.0), record("plain", 3, 40.0)])
+    assert not (tmp_path / "set.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"), [("{", "line 2: not JSON"), ('{"seed": 1}', r"line 2: has \['seed'\]")]
+)
+def test_damaged_lines_are_named(tmp_path, line, message):
+    path = tmp_path / "set.jsonl"
+    add_records(path, [record("plain", 0, 40.0)])
+    path.write_text(path.read_text() + line + "\n")
+    with pytest.raises(ValueError, match=message):
+        read_records(path)
+
+
+def test_seeds_from_100_on_choose():
+    assert [record("plain", seed, 1.0).chooses for seed in (0, 99, 100)] == [False, False, True]
+
+
+def test_every_line_is_plain_json(tmp_path):
+    add_records(tmp_path / "set.jsonl", [record("plain", 0, None)])
+    content = json.loads((tmp_path / "set.jsonl").read_text())
+    assert content["metrics"]["ap"] is None
+    assert content["hardware"] == "one core"

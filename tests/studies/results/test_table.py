@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+from recorded import record
+from scipy import stats
+
+from tbd.studies.results.table import find_pairs, format_gains, format_pair
+
+PLAIN = [46.0, 47.0, 45.5, 46.2, 46.9]
+TBD = [49.0, 48.1, 49.5, 49.9, 48.8]
+
+
+def runs():
+    return [
+        record("teacher", 0, 57.0),
+        *(record("plain", seed, ap, ap_lost=3.0) for seed, ap in enumerate(PLAIN)),
+        *(record("tbd", s, ap, baseline="plain", teacher="teacher") for s, ap in enumerate(TBD)),
+        record("hd", 3, 45.0, baseline="plain", teacher="teacher"),
+        record("alone", 0, 30.0),
+    ]
+
+
+def test_gain_is_paired_by_seed_and_its_interval_is_the_paired_t_tests():
+    pair, alone = find_pairs(runs())
+    assert [row.name for row in pair.rows] == ["teacher", "plain", "tbd", "hd"]
+    assert [row.name for row in alone.rows] == ["alone"]
+    tbd = pair.rows[2]
+    expected = stats.ttest_rel(TBD, PLAIN).confidence_interval(0.95)
+    assert (tbd.gain.low, tbd.gain.high) == pytest.approx(tuple(expected))
+    assert tbd.gap_closed == pytest.approx(np.mean(np.subtract(TBD, PLAIN)) / (57 - np.mean(PLAIN)))
+
+
+def test_a_method_of_fewer_seeds_is_held_against_the_same_seeds():
+    hd = find_pairs(runs())[0].rows[3]
+    assert hd.gains == pytest.approx({3: -1.2})
+    assert hd.gain.half_width is None
+    # Against the plain student of seed 3, not against the mean of all seeds.
+    assert hd.gap_closed == pytest.approx(-1.2 / (57 - 46.2))
+
+
+def test_order_of_the_records_does_not_matter_for_the_pairing():
+    rows = {row.name: row for row in find_pairs(runs()[::-1])[0].rows}
+    assert rows["tbd"].gains == pytest.approx(dict(enumerate(np.subtract(TBD, PLAIN))))
+
+
+def test_a_run_without_an_ap_counts_as_zero():
+    records = [record("plain", 0, 40.0), record("x", 0, None, baseline="plain", teacher="t")]
+    assert find_pairs(records)[0].rows[1].gain.mean == -40.0
+
+
+def test_a_pair_without_its_plain_student_has_no_gain():
+    (pair,) = find_pairs([record("x", 0, 41.0, baseline="plain", teacher="t")])
+    assert pair.rows[0].gain is None
+    assert "41.0" in format_pair(pair)
+
+
+def test_table():
+    head, _, teacher, plain, tbd, hd = format_pair(find_pairs(runs())[0]).splitlines()
+    assert "AP lost" in head
+    assert "harmony" not in head
+    cells = [cell.strip() for cell in plain.split("|")[1:-1]]
+    assert cells == ["`plain`", "0–4", "46.3 ± 0.6", "–", "–", "3.0 ± 0.0", "10"]
+    assert "+2.7 [+1.2, +4.3]" in tbd
+    assert "26%" in tbd
+    assert "-1.2" in hd
+    assert "57.0" in teacher
+
+
+def test_no_run_is_left_out_of_the_single_values():
+    text = format_gains(find_pairs(runs())[0])
+    for ap, base in zip(TBD, PLAIN, strict=True):
+        assert f"{ap:.1f} ({ap - base:+.1f})" in text
+    assert [text.splitlines()[0].count(f"seed {seed}") for seed in range(6)] == [1, 1, 1, 1, 1, 0]
+
+
+def test_two_students_of_one_teacher_are_two_pairs():
+    records = [
+        record("teacher", 0, 57.0),
+        record("small", 0, 40.0),
+        record("tiny", 0, 30.0),
+        record("tbd_small", 0, 42.0, baseline="small", teacher="teacher"),
+        record("tbd_tiny", 0, 35.0, baseline="tiny", teacher="teacher"),
+    ]
+    pairs = find_pairs(records)
+    assert [[row.name for row in pair.rows] for pair in pairs] == [
+        ["teacher", "small", "tbd_small"],
+        ["teacher", "tiny", "tbd_tiny"],
+    ]

@@ -1,0 +1,53 @@
+r"""Record finished runs in docs/results, and make the tables and the figure of docs/results.md.
+
+python tools/results.py collect work_dirs/bccd --out docs/results/bccd.jsonl \
+    --hardware "2 CPU cores, one thread a run"
+python tools/results.py write
+"""
+
+import argparse
+from pathlib import Path
+
+import tbd  # noqa: F401 (provides mmcv's operators, without which mmdet cannot be imported)
+from tbd.studies.results import collect, write_page
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    collecting = actions.add_parser("collect", help="append finished runs to a file of records")
+    collecting.add_argument(
+        "folders", nargs="+", metavar="FOLDER", help="work directories of comparisons"
+    )
+    collecting.add_argument("--out", required=True, metavar="FILE", help="docs/results/<set>.jsonl")
+    collecting.add_argument(
+        "--source",
+        default=str(ROOT),
+        metavar="FOLDER",
+        help="unchanged checkout that the runs were trained from. Default: this one",
+    )
+    collecting.add_argument("--hardware", required=True, metavar="TEXT", help="what they ran on")
+    actions.add_parser("write", help="write docs/results.md and its figure")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    if args.action == "collect":
+        added, unfinished = collect(args.folders, args.out, args.source, args.hardware)
+        print(f"{added} runs added to {args.out}")
+        for folder in unfinished:
+            print(f"not finished: {folder}")
+    else:
+        page, figure = ROOT / "docs/results.md", ROOT / "docs/images/results_gain.svg"
+        shown = write_page(page, ROOT / "docs/results", figure)
+        print(f"wrote {page} from {', '.join(shown)}")
+
+
+if __name__ == "__main__":
+    main()
