@@ -15,7 +15,7 @@ from mmengine.config import Config
 
 from tbd.detectors import resolve_model_config
 from tbd.detectors.model_config import WRAPPER_TYPES
-from tbd.studies.comparison.runs import RUN_FILE, read_state
+from tbd.studies.comparison.runs import RUN_FILE, RUN_FORMAT, read_state
 from tbd.studies.results.record import RunRecord, add_records
 
 _LOG_FOLDER = re.compile(r"\d{8}_\d{6}")
@@ -25,7 +25,6 @@ _LOGGED_VERSIONS = {
     "torchvision": "TorchVision",
     "mmengine": "MMEngine",
 }
-_SIZES = {"ap_small": "s", "ap_medium": "m", "ap_large": "l"}
 
 
 def collect(
@@ -72,8 +71,16 @@ def read_run(folder: Path, commit: str, hardware: str) -> RunRecord:
         folder: Work directory, with ``run.json``, the logs and the dumped config.
         commit: Of this repository, that the run was trained with.
         hardware: What it ran on.
+
+    Raises:
+        ValueError: The run was measured under names of metrics that have changed since.
     """
     state = read_state(folder)
+    if state.get("format") != RUN_FORMAT:
+        raise ValueError(
+            f"{folder} was measured by an older release, whose metrics had other names: run the "
+            "comparison again, which measures it again without training."
+        )
     logs = sorted(path for path in folder.iterdir() if _LOG_FOLDER.fullmatch(path.name))
     cfg = Config.fromfile(str(folder / Path(state["config"]).name))
     baseline = teacher = teacher_seed = None
@@ -87,7 +94,7 @@ def read_run(folder: Path, commit: str, hardware: str) -> RunRecord:
         baseline=baseline,
         teacher=teacher,
         teacher_seed=teacher_seed,
-        metrics={**state["metrics"], **_sizes(folder)},
+        metrics=state["metrics"],
         started=_start(logs[0]).isoformat(),
         wall_seconds=sum(_seconds(log) for log in logs),
         versions={**_versions(logs[-1]), "tbd": commit},
@@ -144,18 +151,6 @@ def _teacher_run(cfg: Config) -> dict[str, Any]:
 
 def _stem(model: Any) -> str:
     return Path(model).stem if isinstance(model, str) else str(model["type"])
-
-
-def _sizes(folder: Path) -> dict[str, float | None]:
-    """APs by size of box from the metrics of the last test."""
-    files = sorted(folder.glob("test/*/*.json"))
-    values = json.loads(files[-1].read_text()) if files else {}
-    sizes: dict[str, float | None] = {}
-    for name, suffix in _SIZES.items():
-        value = values.get(f"coco/bbox_mAP_{suffix}")
-        # COCO's −1: there is no box of that size.
-        sizes[name] = None if value is None or value < 0 else 100 * value
-    return sizes
 
 
 def _start(log: Path) -> datetime:

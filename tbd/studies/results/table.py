@@ -5,22 +5,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tbd.studies.comparison.report import Spread
+from tbd.studies.glossary import GLOSSARY
 from tbd.studies.results.record import RunRecord
 from tbd.studies.statistics import Interval, gap_closed, mean_interval, paired_differences
 from tbd.visualization.markdown import markdown_table
 
-COLUMNS = {
-    "ap50": ("AP50", ".1f"),
-    "ap75": ("AP75", ".1f"),
-    "ap_small": ("S", ".1f"),
-    "ap_medium": ("M", ".1f"),
-    "ap_large": ("L", ".1f"),
-    "mask_ap": ("mask AP", ".1f"),
-    "ap_lost": ("AP lost", ".1f"),
-    "harmony": ("harmony", ".3f"),
-    "params": ("params (M)", ".2f"),
-}
-"""Metrics beside AP and gain: name → title and number format. Those without values are left out."""
+COLUMNS = (
+    "ap50",
+    "ap75",
+    "ap_small",
+    "ap_medium",
+    "ap_large",
+    "mask_ap",
+    "ap_lost",
+    "harmony_score",
+    "params",
+)
+"""What is shown beside AP and gain, names out of the glossary, where any run has it."""
 
 _DASH = "–"
 
@@ -96,12 +97,9 @@ def find_pairs(records: Sequence[RunRecord]) -> list[Pair]:
 
 def format_pair(pair: Pair) -> str:
     """Format a pair as a Markdown table: mean ± standard deviation over the seeds."""
-    used = {
-        key: column
-        for key, column in COLUMNS.items()
-        if any(run.metrics.get(key) is not None for row in pair.rows for run in row.runs)
-    }
-    titles = [title for title, _ in used.values()]
+    runs = [run for row in pair.rows for run in row.runs]
+    used = [key for key in COLUMNS if any(run.metrics.get(key) is not None for run in runs)]
+    titles = [GLOSSARY[key].title for key in used]
     head = ["config", "seeds", "AP", "gain [95 %]", "gap closed", *titles, "minutes"]
     lines = [head]
     for row in pair.rows:
@@ -109,10 +107,10 @@ def format_pair(pair: Pair) -> str:
             [
                 f"`{row.name}`",
                 _seeds([run.seed for run in row.runs]),
-                _spread(row, "ap", ".1f"),
+                _spread(row, "ap"),
                 row.gain.text("+.1f") if row.gain else _DASH,
                 f"{row.gap_closed:.0%}" if row.gap_closed is not None else _DASH,
-                *(_spread(row, key, number_format) for key, (_, number_format) in used.items()),
+                *(_spread(row, key) for key in used),
                 f"{statistics.median(run.wall_seconds for run in row.runs) / 60:.0f}",
             ]
         )
@@ -158,9 +156,9 @@ def _aps(runs: Sequence[RunRecord]) -> dict[int, float]:
     return {run.seed: run.metrics.get("ap") or 0.0 for run in runs}
 
 
-def _spread(row: Row, key: str, number_format: str) -> str:
+def _spread(row: Row, key: str) -> str:
     values = [value for run in row.runs if (value := run.metrics.get(key)) is not None]
-    return Spread.of(values).text(number_format) if values else _DASH
+    return Spread.of(values).text(GLOSSARY[key].number_format) if values else _DASH
 
 
 def _seeds(seeds: Sequence[int]) -> str:

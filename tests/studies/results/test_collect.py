@@ -6,6 +6,7 @@ from datetime import datetime
 import pytest
 from mmengine.config import Config
 
+from tbd.studies.comparison.runs import RUN_FORMAT
 from tbd.studies.results.collect import collect, config_hash
 from tbd.studies.results.record import read_records
 
@@ -50,7 +51,12 @@ def log(folder, start, seconds):
 def run(root, name, seed, text, *, finished=True, lr=0.1, **metrics):
     folder = root / f"work/{name}/seed_{seed}"
     folder.mkdir(parents=True)
-    state = {"config": f"configs/cells/{name}.py", "seed": seed, "fingerprint": "x"}
+    state = {
+        "format": RUN_FORMAT,
+        "config": f"configs/cells/{name}.py",
+        "seed": seed,
+        "fingerprint": "x",
+    }
     if finished:
         state["metrics"] = metrics
     (folder / "run.json").write_text(json.dumps(state))
@@ -76,18 +82,13 @@ def source(tmp_path):
 
 
 def test_a_finished_run_is_recorded(tmp_path, source):
-    folder = run(tmp_path, "plain", 3, PLAIN, ap=41.5, harmony=0.7)
+    folder = run(tmp_path, "plain", 3, PLAIN, ap=41.5, harmony_score=0.7)
     log(folder, "20260105_120000", 30)
-    test = folder / "test/20260105_120100/20260105_120100.json"
-    test.parent.mkdir(parents=True)
-    test.write_text('{"coco/bbox_mAP_s": 0.25, "coco/bbox_mAP_m": 0.5, "coco/bbox_mAP_l": -1.0}')
-
     added, unfinished = collect([tmp_path / "work"], tmp_path / "cells.jsonl", source, "two cores")
     assert (added, unfinished) == (1, [])
     (found,) = read_records(tmp_path / "cells.jsonl")
     assert (found.config, found.seed) == ("configs/cells/plain.py", 3)
-    sizes = {"ap_small": 25.0, "ap_medium": 50.0, "ap_large": None}
-    assert found.metrics == {"ap": 41.5, "harmony": 0.7, **sizes}
+    assert found.metrics == {"ap": 41.5, "harmony_score": 0.7}
     # The two hours between the interruption and its resumption do not count.
     assert found.wall_seconds == 120
     assert found.started == "2026-01-05T10:00:00"
@@ -113,6 +114,13 @@ def test_runs_that_go_on_are_named_and_not_recorded(tmp_path, source):
     folder = run(tmp_path, "plain", 0, PLAIN, finished=False)
     added, unfinished = collect([tmp_path / "work"], tmp_path / "cells.jsonl", source, "one core")
     assert (added, unfinished) == (0, [str(folder)])
+
+
+def test_metrics_under_older_names_are_refused(tmp_path, source):
+    file = run(tmp_path, "plain", 0, PLAIN, ap=1.0) / "run.json"
+    file.write_text(file.read_text().replace(f'"format": {RUN_FORMAT}', '"format": 0'))
+    with pytest.raises(ValueError, match="seed_0 was measured by an older release"):
+        collect([tmp_path / "work"], tmp_path / "cells.jsonl", source, "one core")
 
 
 def test_a_checkout_with_changes_is_refused(tmp_path, source):
