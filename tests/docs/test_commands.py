@@ -1,0 +1,99 @@
+"""Commands of the documentation: options that exist, files that are there."""
+
+import ast
+import glob
+import re
+import shlex
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from documents import PAGES, ROOT, Block, blocks, files_of, prose
+
+from tbd.cli import run_command
+
+FOLDERS = ("configs/", "tools/", "docs/", "tests/", "tbd/")
+_OPTIONAL = (ROOT / "pyproject.toml").read_text().partition("[project.optional-dependencies]")[2]
+EXTRAS = re.findall(r"^(\w+) = \[", _OPTIONAL.partition("\n[")[0], re.MULTILINE)
+
+
+def commands(block: Block) -> list[list[str]]:
+    """The words of each command, with the variables that the block sets put in."""
+    variables: dict[str, str] = {}
+    found = []
+    for line in block.text.replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        words = [re.sub(r"\$(\w+)", lambda name: variables[name[1]], word) for word in words]
+        while words and re.match(r"\w+=", words[0]):
+            name, _, value = words.pop(0).partition("=")
+            variables[name] = value
+        if words:
+            found.append(words)
+    return found
+
+
+def parse(subcommand: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a subcommand read its arguments and do nothing."""
+    monkeypatch.setattr(import_module(f"tbd.cli.{subcommand}"), "run", lambda args: None)
+    run_command(subcommand, arguments, prog=f"tbd {subcommand}")
+
+
+def check(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check one command, by what it starts."""
+    match words:
+        case ["tbd", subcommand, *arguments]:
+            parse(subcommand, arguments, monkeypatch)
+        case ["python", tool, *arguments] if tool.startswith("tools/"):
+            called = re.search(r"run_command\(\"(\w+)\"\)", (ROOT / tool).read_text())
+            assert called, f"{tool} is not the door of a subcommand"
+            parse(called[1], arguments, monkeypatch)
+        case ["bash", "tools/dist_train.sh" | "tools/dist_test.sh" as script, *arguments]:
+            positional = 1 if "train" in script else 2
+            assert arguments[positional].isdigit()
+            rest = arguments[:positional] + arguments[positional + 1 :]
+            parse("train" if "train" in script else "test", rest, monkeypatch)
+        case ["bash", "tools/demo.sh"] | ["bash", "tools/setup.sh", *_]:
+            pass
+        case ["bash", "tools/check.sh", *arguments]:
+            assert set(arguments) <= {"--fast"}
+        case [".venv/bin/python", "-m", "pytest", *_]:
+            pass
+        case ["pip", "install" | "uninstall", *arguments]:
+            extras = re.findall(r"\[(.*)\]", " ".join(arguments))
+            assert set(",".join(extras).split(",")) <= {"", *EXTRAS}
+            if "-c" in arguments:
+                assert (ROOT / arguments[arguments.index("-c") + 1]).is_file()
+        case _:
+            pytest.fail(f"nothing is known of the command {words[0]!r}; teach it to this test")
+
+
+@pytest.mark.parametrize("block", blocks("bash"), ids=str)
+def test_commands_are_accepted(block, monkeypatch):
+    for words in commands(block):
+        try:
+            check(words, monkeypatch)
+        except SystemExit as refused:
+            pytest.fail(f"{shlex.join(words)} is refused: {refused}")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_are_named_exist(page):
+    name = str(page.relative_to(ROOT))
+    in_commands = [
+        word
+        for block in blocks("bash")
+        if block.page == name
+        for words in commands(block)
+        for word in words
+    ]
+    in_prose = re.findall(r"`([^`\n]+)`", prose(page))
+    for word in in_commands + in_prose:
+        path, _, test = word.partition("::")
+        if not path.startswith(FOLDERS) or re.search(r"[<> …]", path) or path in files_of(name):
+            continue
+        found = glob.glob(str(ROOT / path))
+        assert found, f"{name} names {path}, which does not exist"
+        if test:
+            tree = ast.parse(Path(found[0]).read_text())
+            functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+            assert test in functions, f"{name} names the test {test}, which {path} does not have"

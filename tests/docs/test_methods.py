@@ -1,0 +1,61 @@
+"""docs/methods.md is true to the registry: every term has its row, and nothing else has one."""
+
+import inspect
+import re
+import sys
+
+import pytest
+from documents import ROOT
+
+from tbd.distill import term_types
+from tbd.registry import MODELS
+
+TERMS = {
+    name: MODELS.get(name)
+    for name in term_types()
+    if MODELS.get(name).__module__.startswith("tbd.")  # not those that other tests register
+}
+NEEDS = {
+    "predictions": "dense head",
+    "head_features": "dense head",
+    "head": "dense head",
+    "rois": "second stage",
+    "queries": "decoder",
+}
+"""What a page's reader has to have for what a term reads."""
+
+
+def rows() -> dict[str, list[str]]:
+    """Cells of the table's rows by the type that their config line names."""
+    found = {}
+    for line in (ROOT / "docs" / "methods.md").read_text().splitlines():
+        named = re.search(r"`dict\(type=\"(tbd\.\w+)\"", line)
+        if line.startswith("| ") and named:
+            found[named[1]] = [cell.strip() for cell in line.strip("|").split(" | ")]
+    return found
+
+
+def test_no_row_is_of_something_that_is_not_registered():
+    assert not set(rows()) - set(TERMS)
+
+
+@pytest.mark.parametrize("name", sorted(TERMS))
+def test_a_term_has_its_row(name):
+    assert name in rows(), (
+        f"docs/methods.md has no row for {name}. Add one to its table: acronym, source with arXiv "
+        f'number, what it distils, what it needs, `dict(type="{name}", loss_weight=…)`'
+    )
+    method, source, distils, needs, config = rows()[name]
+    assert method
+    assert distils
+    term = MODELS.build(eval(config.strip("`")))
+    for read in term.reads & NEEDS.keys():
+        assert NEEDS[read] in needs, f"{name} reads {read}: its row's needs have no {NEEDS[read]!r}"
+
+    documented = inspect.getdoc(TERMS[name]) + (sys.modules[TERMS[name].__module__].__doc__ or "")
+    papers = set(re.findall(r"arXiv:?\s+(\d{4}\.\d{4,5})", documented))
+    shown = set(re.findall(r"\d{4}\.\d{4,5}", source))
+    assert papers <= shown, f"{name}'s docstring names {papers}, its row {shown}"
+    # People search for a method by its acronym, here and in the reference.
+    for acronym in re.findall(r"[A-Z]\w*[A-Z]+\b", method.partition(",")[0]):
+        assert acronym in documented, f"{name}'s docstring does not name {acronym}, its row does"

@@ -1,0 +1,68 @@
+"""What README and documentation hold: blocks of code, and the files that these stand for."""
+
+import ast
+import re
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+
+_BLOCK = re.compile(r"^( *)```(\w+)[^\n]*\n(.*?)^ *```[ \t]*$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block of code.
+
+    Attributes:
+        page: The file that it stands in, relative to the repository.
+        line: Number of its first line there.
+        language: What stands behind the fence.
+        text: The code.
+    """
+
+    page: str
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+    @property
+    def is_config(self) -> bool:
+        """Whether it is Python that only gives values to names."""
+        return self.language == "python" and all(
+            isinstance(statement, ast.Assign) for statement in ast.parse(self.text).body
+        )
+
+    @property
+    def path(self) -> str | None:
+        """The file that its first line says it is, such as ``# configs/my_pair.py``."""
+        named = re.match(r"# (\S+\.py)\n", self.text)
+        return named[1] if named else None
+
+
+def blocks(language: str) -> list[Block]:
+    """All blocks of one language, page by page."""
+    found = []
+    for page in PAGES:
+        text = page.read_text()
+        for match in _BLOCK.finditer(text):
+            if match[2] == language:
+                line = text.count("\n", 0, match.start(3)) + 1
+                code = textwrap.dedent(match[3])
+                found.append(Block(str(page.relative_to(ROOT)), line, language, code))
+    return found
+
+
+def prose(page: Path) -> str:
+    """The text of a page without its blocks of code."""
+    return _BLOCK.sub("", page.read_text())
+
+
+def files_of(page: str) -> set[str]:
+    """Files that the page tells its reader to write."""
+    return {block.path for block in blocks("python") if block.page == page and block.path}
