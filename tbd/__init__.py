@@ -6,7 +6,7 @@ config with ``custom_imports = dict(imports=["tbd"])`` can name, say,
 compatibility layer of :mod:`tbd.compat`.
 """
 
-from tbd.compat import check_distribution, install, mend_ssd_prediction
+from tbd.compat import check_distribution, configs_dir, install, mend_ssd_prediction
 
 # Both before anything imports mmdet, which imports mmcv's operators.
 check_distribution()
@@ -34,6 +34,7 @@ __all__ = [
     "TaskDecoupledFeatureDistillation",
     "TaskWeightGenerator",
     "TeacherStudentDetector",
+    "configs_dir",
     "datasets",
     "engine",
     "evaluation",

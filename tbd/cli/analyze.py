@@ -8,10 +8,10 @@ Example::
 """
 
 import argparse
-from pathlib import Path
 from typing import get_args
 
 from tbd.cli.options import add_cfg_options
+from tbd.engine.config import config_name
 from tbd.harmony import Norm
 from tbd.studies.harmony import AnalysisSettings, Subject, analyze
 
@@ -90,7 +90,7 @@ def _subjects(detectors: list[str], names: list[str] | None) -> list[Subject]:
     if len(detectors) % 2:
         raise ValueError(f"{detectors[-1]}: a config and a checkpoint make a pair")
     pairs = list(zip(detectors[::2], detectors[1::2], strict=True))
-    names = names or [Path(config).stem for config, _ in pairs]
+    names = names or [config_name(config) for config, _ in pairs]
     if len(names) != len(pairs):
         raise ValueError(f"--names: {len(names)} names for {len(pairs)} detectors")
     return [Subject(name, *pair) for name, pair in zip(names, pairs, strict=True)]

@@ -2,8 +2,8 @@
 
 The only code of the project that reaches into the internals of mmcv, MMEngine and MMDetection.
 It checks that one distribution of MMDetection is installed, gives mmcv operators where it was
-installed without them, reads checkpoints without ever running what they carry, and lets SSD
-predict.
+installed without them, reads checkpoints without ever running what they carry, finds the configs
+that ship inside the package, and lets SSD predict.
 """
 
 from tbd.compat.checkpoint import (
@@ -13,7 +13,7 @@ from tbd.compat.checkpoint import (
 )
 from tbd.compat.distribution import check_distribution
 from tbd.compat.extension import provide_extension
-from tbd.compat.packaged_configs import configs_dir
+from tbd.compat.packaged_configs import allow_packaged_configs, configs_dir
 from tbd.compat.ssd import mend_ssd_prediction
 
 __all__ = [
@@ -29,8 +29,10 @@ __all__ = [
 def install() -> None:
     """Make mmcv and MMEngine usable; to be called before mmdet is imported.
 
-    Provides the module ``mmcv._ext`` if, and only if, mmcv has none, and allows MMEngine's own
-    checkpoints to be loaded safely. Calling it again changes nothing.
+    Provides the module ``mmcv._ext`` if, and only if, mmcv has none, allows MMEngine's own
+    checkpoints to be loaded safely, and configs to be named ``tbd::…``. Calling it again changes
+    nothing.
     """
     provide_extension()
     allow_mmengine_checkpoints()
+    allow_packaged_configs()

@@ -2,6 +2,7 @@
 
 import os.path as osp
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mmdet.utils import register_all_modules
@@ -17,7 +18,7 @@ def load_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
     one, so that the config can be built right away.
 
     Args:
-        path: A config file, or ``mmdet::…`` for one that ships with MMDetection.
+        path: A config file, or ``tbd::…`` or ``mmdet::…`` for one that ships with a package.
         options: Dotted keys and their values, as ``--cfg-options`` gives them. One
             key means more than in MMDetection: ``data_root`` moves the whole data
             set, see :func:`move_data_root`. It is applied first; every other option
@@ -39,6 +40,11 @@ def load_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
         move_data_root(cfg, options.pop(DATA_ROOT))
     cfg.merge_from_dict(options)
     return cfg
+
+
+def config_name(path: str) -> str:
+    """Name of a config: that of its file, without package, folder and suffix."""
+    return Path(path.rpartition("::")[2]).stem
 
 
 def move_data_root(cfg: Config, new_root: str) -> None:

@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from tbd.engine.config import load_config
+from tbd.engine.config import config_name, load_config
 from tbd.engine.data_check import check_data
 from tbd.engine.launch import launched
 from tbd.engine.resume import set_resume
@@ -59,8 +59,7 @@ def train(
 
 def resolve_work_dir(cfg: Config, config: str, work_dir: str | None) -> str:
     """Choose the work directory: the argument, the config's, or one named after the file."""
-    name = osp.splitext(osp.basename(config))[0]
-    return work_dir or cfg.get("work_dir") or osp.join("work_dirs", name)
+    return work_dir or cfg.get("work_dir") or osp.join("work_dirs", config_name(config))
 
 
 def build_runner(cfg: Config) -> Runner:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from tbd.engine.config import config_name
 from tbd.studies.comparison.measurement import measure, time_inference
 from tbd.studies.comparison.pictures import draw_runs
 from tbd.studies.comparison.report import RunResult, write_report
@@ -84,7 +85,7 @@ def compare(
     for run, milliseconds in time_inference(first).items():
         metrics[run]["milliseconds"] = milliseconds
     results = [RunResult(run.name, run.seed, values) for run, values in metrics.items()]
-    table = write_report(root, results, baseline and Path(baseline).stem, _machine())
+    table = write_report(root, results, baseline and config_name(baseline), _machine())
     written = ["comparison.md", "comparison.csv", "comparison.json"]
     if num_pictures:
         students = [run for run in first if run is not teacher_run]
@@ -144,14 +145,14 @@ def _check_arguments(
         raise ValueError(f"nothing to compare: configs {list(configs)}, seeds {list(seeds)}.")
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"--seeds: a seed is named twice in {list(seeds)}.")
-    names = [Path(config).stem for config in (*configs, *([teacher] if teacher else []))]
+    names = [config_name(config) for config in (*configs, *([teacher] if teacher else []))]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise ValueError(
             f"two configs (the teacher's included) are named {', '.join(sorted(twice))}; runs are "
             "told apart by the names of the config files: rename one."
         )
-    if baseline is not None and Path(baseline).stem not in [Path(c).stem for c in configs]:
+    if baseline is not None and config_name(baseline) not in [config_name(c) for c in configs]:
         raise ValueError(
             f"--baseline {baseline} is not among the compared configs {list(configs)}."
         )

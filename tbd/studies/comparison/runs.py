@@ -12,7 +12,7 @@ from mmengine.config import Config, DictAction
 
 from tbd.detectors import resolve_model_config
 from tbd.detectors.model_config import WRAPPER_TYPES
-from tbd.engine.config import load_config
+from tbd.engine.config import config_name, load_config
 from tbd.files import write_file
 
 RUN_FILE = "run.json"
@@ -44,7 +44,7 @@ class Run:
     @property
     def name(self) -> str:
         """Name of the config."""
-        return Path(self.config).stem
+        return config_name(self.config)
 
     def load(self) -> Config:
         """Load the config with the options merged."""
@@ -103,7 +103,7 @@ def make_run(
             content["teacher run"] = teacher.fingerprint
             all_options.append(f"model.teacher_ckpt={teacher.final_checkpoint()}")
     digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
-    folder = root / Path(config).stem / f"seed_{seed}"
+    folder = root / config_name(config) / f"seed_{seed}"
     return Run(config, seed, folder, tuple(all_options), digest[:16])
 
 

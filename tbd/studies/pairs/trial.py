@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from mmengine.config import Config
@@ -17,6 +16,7 @@ from mmengine.runner import Runner
 
 from tbd.detectors import TeacherStudentDetector
 from tbd.distill import UnsuitablePairError, term_types
+from tbd.engine.config import config_name
 from tbd.registry import MODELS
 from tbd.studies.pairs.export_check import check_export
 from tbd.studies.pairs.probe import Probe, losses_of
@@ -102,7 +102,7 @@ def try_pair(config: str, full_width: bool = False) -> PairTrial:
             probe.check(model)
             check_export(config, cfg, runner)
     return PairTrial(
-        name=Path(config).stem,
+        name=config_name(config),
         student=type(model.student).__name__,
         teacher=type(model.teacher).__name__,
         own_terms=own_terms,
@@ -138,7 +138,7 @@ def try_pairs(
         futures = {pool.submit(try_pair, config, full_width): config for config in configs}
         for number, future in enumerate(as_completed(futures), start=1):
             config = futures[future]
-            count = f"[{number}/{len(configs)}] {Path(config).stem}:"
+            count = f"[{number}/{len(configs)}] {config_name(config)}:"
             try:
                 trials[config] = future.result()
             # Whatever went wrong with one pair, the others are still to be tried.
