@@ -13,7 +13,7 @@ check_distribution()
 install()
 mend_ssd_prediction()
 
-from tbd import datasets, engine, evaluation, heads, losses, visualization
+from tbd import datasets, engine, evaluation, generative, heads, losses, visualization
 from tbd.detectors import TeacherStudentDetector
 from tbd.distill import (
     HarmonyDistillation,
@@ -38,6 +38,7 @@ __all__ = [
     "datasets",
     "engine",
     "evaluation",
+    "generative",
     "heads",
     "losses",
     "visualization",

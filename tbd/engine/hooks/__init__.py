@@ -4,6 +4,7 @@ from tbd.engine.hooks.class_counts import ClassCountsHook
 from tbd.engine.hooks.class_list import ClassListCheckHook
 from tbd.engine.hooks.dense_predictions import DensePredictionsHook
 from tbd.engine.hooks.epoch_seed import EpochSeedHook
+from tbd.engine.hooks.generative_visualization import GenerativeVisualizationHook
 from tbd.engine.hooks.harmony_visualization import HarmonyVisualizationHook
 from tbd.engine.hooks.loss_phase import LossPhaseHook
 from tbd.engine.hooks.stop_distillation import StopDistillationHook
@@ -14,6 +15,7 @@ __all__ = [
     "ClassListCheckHook",
     "DensePredictionsHook",
     "EpochSeedHook",
+    "GenerativeVisualizationHook",
     "HarmonyVisualizationHook",
     "LossPhaseHook",
     "StopDistillationHook",

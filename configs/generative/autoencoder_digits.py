@@ -1,0 +1,8 @@
+"""A fully connected autoencoder with a code of three numbers on scikit-learn's digits.
+
+Needs scikit-learn: pip install "tbd[generative]".
+"""
+
+_base_ = ["../_base_/datasets/digits.py", "../_base_/generative/autoencoding.py"]
+
+model = dict(type="tbd.AutoEncoder")

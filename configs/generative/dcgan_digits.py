@@ -1,0 +1,18 @@
+"""A deep convolutional GAN on scikit-learn's digits.
+
+Needs scikit-learn: pip install "tbd[generative]".
+Needs also the classifier that judges the images, of configs/generative/classifier_digits.py.
+"""
+
+_base_ = ["../_base_/datasets/digits.py", "../_base_/generative/adversarial.py"]
+
+model = dict(
+    type="tbd.GenerativeAdversarialNetwork",
+    generator=dict(type="tbd.ConvGenerator"),
+    discriminator=dict(type="tbd.ConvDiscriminator"),
+)
+
+val_evaluator = [
+    dict(type="tbd.GenerationMetric", classifier_ckpt="work_dirs/classifier_digits/epoch_10.pth")
+]
+test_evaluator = val_evaluator

@@ -1,0 +1,18 @@
+"""A deep convolutional GAN on MNIST.
+
+Needs MNIST in torchvision's layout in data/mnist, or in mnist/ under TBD_DATA.
+Needs also the classifier that judges the images, of configs/generative/classifier_mnist.py.
+"""
+
+_base_ = ["../_base_/datasets/mnist.py", "../_base_/generative/adversarial.py"]
+
+model = dict(
+    type="tbd.GenerativeAdversarialNetwork",
+    generator=dict(type="tbd.ConvGenerator"),
+    discriminator=dict(type="tbd.ConvDiscriminator"),
+)
+
+val_evaluator = [
+    dict(type="tbd.GenerationMetric", classifier_ckpt="work_dirs/classifier_mnist/epoch_10.pth")
+]
+test_evaluator = val_evaluator

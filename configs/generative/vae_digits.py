@@ -1,0 +1,8 @@
+"""A variational autoencoder with a code of 20 numbers on scikit-learn's digits.
+
+Needs scikit-learn: pip install "tbd[generative]".
+"""
+
+_base_ = ["../_base_/datasets/digits.py", "../_base_/generative/autoencoding.py"]
+
+model = dict(type="tbd.VariationalAutoEncoder")
