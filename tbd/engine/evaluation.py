@@ -57,6 +57,8 @@ def evaluate(
     cfg.model = resolve_model_config(cfg.model)
     cfg.load_from = None
     cfg.resume = False
+    # How the training distributes the model, say network by network, is of no use here.
+    cfg.pop("model_wrapper_cfg", None)
     if show or show_dir:
         _enable_visualization(cfg, show, show_dir, wait_time)
     check_data(cfg, ("test",))

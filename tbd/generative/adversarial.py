@@ -83,6 +83,7 @@ class GenerativeAdversarialNetwork(ImageModel):
             }
         )
         self.noise = ResumableNoise(symmetric_uniform)
+        self._register_state_dict_hook(_name_as_unwrapped)
 
     def check_images(self, images: Tensor) -> None:
         """Raise a ValueError if the images are not of ``image_shape``."""
@@ -177,3 +178,17 @@ class GenerativeAdversarialNetwork(ImageModel):
                 "image; set train_dataloader.batch_size to 2 or more, and "
                 "train_dataloader.drop_last=True if one is left over."
             )
+
+
+def _name_as_unwrapped(
+    model: GenerativeAdversarialNetwork, state_dict: dict[str, Tensor], prefix: str, _: Any
+) -> None:
+    """Name weights of networks in wrappers for distributed training as those without.
+
+    MMEngine looks for them under these names when it resumes.
+    """
+    for name, network in model.named_children():
+        if bare(network) is not network:
+            wrapped = f"{prefix}{name}.module."
+            for key in [key for key in state_dict if key.startswith(wrapped)]:
+                state_dict[f"{prefix}{name}." + key.removeprefix(wrapped)] = state_dict.pop(key)

@@ -87,13 +87,13 @@ class VariationalModel(AutoEncodingModel):
         deviation = (0.5 * log_variance).exp()
         kl = kl_to_standard_normal(mean, log_variance)
         if not bool(torch.isfinite(kl).all()):
+            largest = [float(t.detach().abs().max()) for t in (log_variance, mean, images)]
             raise FloatingPointError(
                 f"{type(self).__name__}: the variance of a code overflows or is not a number "
-                f"(log-variance up to {float(log_variance.max()):.4g}, mean up to "
-                f"{float(mean.abs().max()):.4g}, pixels up to {float(images.abs().max()):.4g}). "
-                "Training diverges: lower optim_wrapper.optimizer.lr, set "
-                "optim_wrapper.clip_grad=dict(max_norm=10), or see that "
-                "model.data_preprocessor scales the images to -1…1."
+                f"(|log-variance| up to {largest[0]:.4g}, |mean| up to {largest[1]:.4g}, |pixels| "
+                f"up to {largest[2]:.4g}). Training diverges: lower optim_wrapper.optimizer.lr, "
+                "set optim_wrapper.clip_grad=dict(max_norm=10), or see that "
+                "model.data_preprocessor scales the images to −1…1."
             )
         drawn = self.decode_like(mean + deviation * noise, images)
         return squared_error(drawn, images), kl

@@ -121,9 +121,10 @@ class GenerativeVisualizationHook(Hook):
 
     def _pictures(self, model: Any, runner: Runner) -> Iterator[tuple[str, np.ndarray]]:
         if isinstance(model, VariationalAutoEncoder | GenerativeAdversarialNetwork):
-            yield "samples", self._grid(to_pixels(model.sample(self.columns**2)))
+            samples = to_pixels(model.sample(self.columns**2)).cpu().numpy()
+            yield "samples", image_grid(samples, self.columns)
         if isinstance(model, AutoEncodingModel):
-            yield "reconstructions", self._grid(self._reconstructions())
+            yield "reconstructions", self._reconstructions()
             codes = torch.stack([output.code for output in self._outputs]).float().cpu().numpy()
             if codes.shape[1] == 3:
                 labels = np.array([output.label for output in self._outputs])
@@ -133,15 +134,15 @@ class GenerativeVisualizationHook(Hook):
         if isinstance(model, VariationalAutoEncoder):
             yield "interpolation", self._interpolation(model)
 
-    def _reconstructions(self) -> Tensor:
+    def _reconstructions(self) -> np.ndarray:
         """Rows of originals, each followed by the row of their reconstructions."""
-        rows = []
-        count = min(self.columns**2 // 2, len(self._originals))
-        for start in range(0, max(count - self.columns, 0) + 1, self.columns):
-            row = slice(start, start + self.columns)
-            rows += [image.cpu() for image in self._originals[row]]
-            rows += [output.reconstruction.cpu() for output in self._outputs[row]]
-        return torch.stack(rows)
+        columns = min(self.columns, len(self._originals))
+        rows: list[Tensor] = []
+        for row in range(min(-(-self.columns // 2), len(self._originals) // columns)):
+            images = slice(row * columns, (row + 1) * columns)
+            rows += [image.cpu() for image in self._originals[images]]
+            rows += [output.reconstruction.cpu() for output in self._outputs[images]]
+        return image_grid(torch.stack(rows).numpy(), columns)
 
     def _interpolation(self, model: VariationalAutoEncoder) -> np.ndarray:
         codes = torch.stack([output.code for output in self._outputs[: 2 * self.columns]])
@@ -152,6 +153,3 @@ class GenerativeVisualizationHook(Hook):
             for index in range(pairs)
         ]
         return image_grid(to_pixels(torch.cat(rows)).cpu().numpy(), _STEPS)
-
-    def _grid(self, images: Tensor) -> np.ndarray:
-        return image_grid(images.cpu().numpy(), self.columns)
