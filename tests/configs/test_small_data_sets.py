@@ -57,6 +57,24 @@ def test_images_are_seen_at_the_scale_that_the_config_names(name):
     assert smallest < longest < largest
 
 
+def test_nuclei_come_with_one_mask_a_box():
+    cfg = load_config(str(ROOT / "_base_/datasets/nuclei_mask.py"))
+    annotations("nuclei", "train")
+    # Equal in all but the masks.
+    boxes = load_config(str(ROOT / "_base_/datasets/nuclei.py")).train_pipeline
+    masks = cfg.train_dataloader.dataset.pipeline
+    assert [step for step in masks if "with_mask" not in step] == [
+        step for step in boxes if step.type != "LoadAnnotations"
+    ]
+    set_random_seed(0)
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        sample = DATASETS.build(cfg.train_dataloader.dataset)[0]["data_samples"]
+    instances = sample.gt_instances
+    assert instances.masks.masks.shape == (len(instances), *sample.img_shape)
+    found = instances.masks.get_bboxes(type(instances.bboxes)).tensor
+    assert (found - instances.bboxes.tensor).abs().max() <= 2
+
+
 @pytest.mark.parametrize("name", OWN)
 def test_a_pair_agrees_on_classes_anchors_and_levels(name):
     cfg = shipped(name)
