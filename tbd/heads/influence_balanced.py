@@ -82,7 +82,7 @@ class InfluenceBalancedBBoxHead(Shared2FCBBoxHead):
             labels,
             classified[1],
             label_weights,
-            avg_factor=max(float((label_weights > 0).sum()), 1.0),
+            avg_factor=(label_weights > 0).sum().clamp(min=1).float(),
             reduction_override=reduction_override,
         )
         losses["acc"] = accuracy(cls_score, labels)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tbd.losses.pixels import check_logits
 from tbd.losses.power import safe_power
-from tbd.losses.ranges import check_at_least_zero, check_choice, check_positive
+from tbd.losses.ranges import check_at_least_zero, check_choice, check_positive, check_values
 from tbd.precision import at_least_float32
 
 QFrom = Literal["cross_entropy", "probability"]
@@ -239,9 +239,8 @@ def _check_target(logits: Tensor, target: Tensor) -> None:
         )
     if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
         raise TypeError(f"target must hold integer labels, not {target.dtype}.")
-    outside = (target < 0) | (target >= logits.shape[1])
-    if outside.any():
-        raise ValueError(
-            f"target must be labels in 0…{logits.shape[1] - 1}, but holds "
-            f"{target[outside][0].item()}."
-        )
+    check_values(
+        (target >= 0) & (target < logits.shape[1]),
+        target,
+        f"target must be labels in 0…{logits.shape[1] - 1}",
+    )

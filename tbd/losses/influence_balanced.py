@@ -80,7 +80,7 @@ class InfluenceBalancedLoss(SoftmaxLoss):
         target: Tensor,
         features: Tensor,
         weight: Tensor | None = None,
-        avg_factor: float | None = None,
+        avg_factor: float | Tensor | None = None,
         reduction_override: str | None = None,
         ignore_index: int | None = None,
     ) -> Tensor:

@@ -149,7 +149,9 @@ def lovasz_softmax_loss(
                 f"{logits.shape[1]} classes."
             )
         chosen = torch.zeros_like(values)
-        chosen[..., list(classes)] = 1
+        # One by one: a list would travel to the device, which waits for it.
+        for number in classes:
+            chosen[..., number] = 1
     return (values * chosen).sum(-1) / chosen.sum(-1).clamp(min=1)
 
 

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tbd.losses.ranges import check_values
 from tbd.precision import at_least_float32
 
 
@@ -70,12 +71,12 @@ def binary_pixels(
         ignored = target == ignore_index
         counts, target = counts.masked_fill(ignored, 0), target.masked_fill(ignored, 0)
     valid = (target >= 0) & (target <= 1) if fractions else (target == 0) | (target == 1)
-    if not valid.all():
-        wanted = "in [0, 1]" if fractions else "0 or 1"
-        found = target[~valid][0].item()
-        raise ValueError(
-            f"target must be {wanted}, but holds {found:g}; ignore_index is {ignore_index}."
-        )
+    check_values(
+        valid,
+        target,
+        f"target must be {'in [0, 1]' if fractions else '0 or 1'}",
+        f"; ignore_index is {ignore_index}",
+    )
     start = 1 if per_image else 0
     return Pixels(*(tensor.flatten(start) for tensor in (logits, target, counts)))
 
@@ -124,12 +125,12 @@ def class_pixels(
     if ignore_index is not None:
         ignored = target == ignore_index
         counts, target = counts.masked_fill(ignored, 0), target.masked_fill(ignored, 0)
-    outside = (target < 0) | (target >= num_classes)
-    if outside.any():
-        raise ValueError(
-            f"target must be labels in 0…{num_classes - 1}, but holds "
-            f"{target[outside][0].item()}; ignore_index is {ignore_index}."
-        )
+    check_values(
+        (target >= 0) & (target < num_classes),
+        target,
+        f"target must be labels in 0…{num_classes - 1}",
+        f"; ignore_index is {ignore_index}",
+    )
     masks = F.one_hot(target, num_classes).movedim(-1, 1).to(logits.dtype)
     return logits, masks, counts.unsqueeze(1).expand_as(logits)
 
@@ -155,6 +156,5 @@ def _checked_weight(weight: Tensor | None, target: Tensor, dtype: torch.dtype) -
             f"weight must have the shape of target {list(target.shape)}, but is "
             f"{list(weight.shape)}."
         )
-    if (weight < 0).any():
-        raise ValueError(f"weight must be at least 0, but holds {weight.min().item():g}.")
+    check_values(weight >= 0, weight, "weight must be at least 0")
     return weight.to(dtype)

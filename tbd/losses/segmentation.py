@@ -8,6 +8,7 @@ from mmdet.models.losses.utils import weight_reduce_loss
 from torch import Tensor, nn
 
 from tbd.losses.pixels import check_logits, class_pixels
+from tbd.losses.ranges import check_values
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -185,11 +186,11 @@ def select_channel(logits: Tensor, labels: Tensor) -> Tensor:
         )
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise TypeError(f"labels must be integers, not {labels.dtype}.")
-    outside = (labels < 0) | (labels >= logits.shape[1])
-    if outside.any():
-        raise ValueError(
-            f"labels must be in 0…{logits.shape[1] - 1}, but hold {labels[outside][0].item()}."
-        )
+    check_values(
+        (labels >= 0) & (labels < logits.shape[1]),
+        labels,
+        f"labels must be in 0…{logits.shape[1] - 1}",
+    )
     return logits[torch.arange(len(labels), device=labels.device), labels.long()]
 
 

@@ -54,7 +54,7 @@ class SoftmaxFocalLoss(SoftmaxLoss):
         logits: Tensor,
         target: Tensor,
         weight: Tensor | None = None,
-        avg_factor: float | None = None,
+        avg_factor: float | Tensor | None = None,
         reduction_override: str | None = None,
         ignore_index: int | None = None,
     ) -> Tensor:

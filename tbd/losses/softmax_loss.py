@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -98,7 +99,7 @@ class SoftmaxLoss(nn.Module):
         target: Tensor,
         features: tuple[Tensor, ...],
         weight: Tensor | None,
-        avg_factor: float | None,
+        avg_factor: float | Tensor | None,
         reduction_override: str | None,
         ignore_index: int | None,
     ) -> Tensor:
@@ -120,7 +121,7 @@ class SoftmaxLoss(nn.Module):
         if weight is not None:
             weight = weight.to(loss).masked_fill(ignored, 0)
         if avg_factor is None and self.avg_non_ignore and reduction == "mean":
-            avg_factor = int((~ignored).sum())
+            avg_factor = (~ignored).sum().to(loss)
         return self.loss_weight * weight_reduce_loss(loss, weight, reduction, avg_factor)
 
     def _class_weight(self, logits: Tensor) -> Tensor | None:
@@ -131,7 +132,14 @@ class SoftmaxLoss(nn.Module):
             )
         if self.class_weight is None:
             return None
-        return torch.tensor(self.class_weight, dtype=torch.float64).to(logits.device)
+        return _placed(self.class_weight, logits.device)
+
+
+@lru_cache(maxsize=64)
+def _placed(class_weight: tuple[float, ...], device: torch.device) -> Tensor:
+    """Copy class weights to a device once, as each copy makes the host wait for the device."""
+    with torch.inference_mode(False):
+        return torch.tensor(class_weight, dtype=torch.float64).to(device)
 
 
 def _masked(tensor: Tensor, ignored: Tensor) -> Tensor:
