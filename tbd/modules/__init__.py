@@ -1,6 +1,15 @@
 """Small networks that distillation trains beside the student and that are dropped afterwards."""
 
 from tbd.modules.adaptation import AdaptationKind, build_adaptation
+from tbd.modules.recurrent_task_weight import RecurrentTaskWeightGenerator
 from tbd.modules.task_weight import TaskWeightGenerator
+from tbd.modules.weight_generators import WeightGenerator, build_weight_generator
 
-__all__ = ["AdaptationKind", "TaskWeightGenerator", "build_adaptation"]
+__all__ = [
+    "AdaptationKind",
+    "RecurrentTaskWeightGenerator",
+    "TaskWeightGenerator",
+    "WeightGenerator",
+    "build_adaptation",
+    "build_weight_generator",
+]

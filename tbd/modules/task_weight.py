@@ -1,5 +1,7 @@
 """Task-collaborative weight generator."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from tbd.registry import MODELS
@@ -39,3 +41,11 @@ class TaskWeightGenerator(nn.Module):
         """
         pooled = probabilities.mean(dim=(2, 3))
         return self.fc2(self.relu(self.fc1(pooled))).softmax(dim=1)
+
+    def weights(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Weights [N, 2] of all levels, as of every task weight generator, one after the other.
+
+        Args:
+            maps: Per level, what :meth:`forward` takes.
+        """
+        return [self(level) for level in maps]

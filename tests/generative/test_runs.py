@@ -108,8 +108,9 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(name, classifier, tmp_p
     ],
 )
 def test_a_run_logs_draws_and_evaluates(name, values, logged, pictures, classifier, tmp_path):
+    # Runs of one name that begin within a second would share MMEngine's visualizer.
     config = write_tiny_config(
-        tmp_path / "run.py",
+        tmp_path / f"{name}.py",
         name,
         1,
         **options(name, classifier),
