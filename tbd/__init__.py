@@ -21,19 +21,30 @@ from tbd.distill import (
     RoIDistillation,
     TaskDecoupledFeatureDistillation,
 )
+from tbd.generative import (
+    AutoEncoder,
+    ConvAutoEncoder,
+    GenerativeAdversarialNetwork,
+    VariationalAutoEncoder,
+)
 from tbd.harmony import HarmonyScoreHead
-from tbd.modules import TaskWeightGenerator
+from tbd.modules import RecurrentTaskWeightGenerator, TaskWeightGenerator
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AutoEncoder",
+    "ConvAutoEncoder",
+    "GenerativeAdversarialNetwork",
     "HarmonyDistillation",
     "HarmonyScoreHead",
     "PearsonFeatureDistillation",
+    "RecurrentTaskWeightGenerator",
     "RoIDistillation",
     "TaskDecoupledFeatureDistillation",
     "TaskWeightGenerator",
     "TeacherStudentDetector",
+    "VariationalAutoEncoder",
     "configs_dir",
     "datasets",
     "engine",

@@ -11,7 +11,9 @@ assert DefaultScope.get_current_instance() is None
 assert numpy.random.get_state()[1].tolist() == states[0]
 assert torch.equal(torch.get_rng_state(), states[1])
 for name in ("TeacherStudentDetector", "HarmonyScoreHead", "HarmonyDistillation",
-             "TaskDecoupledFeatureDistillation", "TaskWeightGenerator"):
+             "TaskDecoupledFeatureDistillation", "TaskWeightGenerator",
+             "RecurrentTaskWeightGenerator", "AutoEncoder", "ConvAutoEncoder",
+             "VariationalAutoEncoder", "GenerativeAdversarialNetwork"):
     assert tbd.registry.MODELS.get(f"tbd.{name}") is getattr(tbd, name)
 """
 
