@@ -1,6 +1,6 @@
 """One wrapper that distills any pair of MMDetection detectors."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, cast
 
@@ -12,38 +12,21 @@ from mmengine.dist import is_distributed
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from tbd.detectors.classes import count_classes
+from tbd.detectors.connection import connect
 from tbd.detectors.dense_inference import predict_densely
 from tbd.detectors.frozen_teacher import FrozenTeacher
-from tbd.detectors.inspection import inspect_detector
 from tbd.detectors.model_config import build_detector, resolve_model_config
-from tbd.detectors.pyramids import PyramidMatch, match_pyramids
 from tbd.detectors.randomness import isolated_randomness
-from tbd.detectors.reader import (
-    PYRAMID_READS,
-    SECOND_STAGE,
-    DetectorReader,
-    Reading,
-    find_modules,
-)
+from tbd.detectors.reader import DetectorReader
 from tbd.detectors.renormalization import InputRenormalization
+from tbd.detectors.startup_report import startup_report
 from tbd.detectors.weights import (
     TeacherWeights,
     inherit_from_teacher,
     load_teacher,
     without_pretrained,
 )
-from tbd.distill import (
-    DetectorSpec,
-    DistillationTerm,
-    GroundTruth,
-    Progress,
-    Read,
-    RoISpec,
-    UnsuitablePairError,
-    View,
-    build_terms,
-)
+from tbd.distill import DistillationTerm, GroundTruth, Progress, View, build_terms
 from tbd.precision import without_autocast
 from tbd.registry import MODELS
 
@@ -136,33 +119,26 @@ class TeacherStudentDetector(BaseDetector):
             weights = _fill_teacher(teacher_model, teacher_ckpt)
             terms, self._schedules = build_terms(distill or {})
             self.distill = nn.ModuleDict(terms)
-            readings = _readings(terms, student_model, teacher_model)
-            student_spec = inspect_detector(student_model, "student", probe_size, readings[0])
-            teacher_spec = inspect_detector(teacher_model, "teacher", probe_size, readings[1])
-            _check_needs(terms, student_spec, teacher_spec)
-            self._pyramids = _pair_pyramids(
-                student_spec, teacher_spec, level_map, resize, readings[0].reads
+            connection = connect(
+                terms,
+                student_model,
+                teacher_model,
+                level_map=level_map,
+                resize=resize,
+                probe_size=probe_size,
+                allow_class_mismatch=allow_class_mismatch,
             )
-            if self._pyramids is not None:
-                student_spec = student_spec.select(self._pyramids.student_levels)
-                teacher_spec = teacher_spec.select(self._pyramids.teacher_levels)
-            if not allow_class_mismatch:
-                _check_class_counts(student_model, teacher_model)
-            for name, term in terms.items():
-                try:
-                    term.connect(student_spec, teacher_spec)
-                except ValueError as error:
-                    raise UnsuitablePairError(name, str(error)) from error
         self.teacher_classes = weights.classes if weights else None
-        self._student_reader = DetectorReader(student_model, "student", readings[0])
+        self._pyramids = connection.pyramids
+        self._student_reader = DetectorReader(student_model, "student", connection.student_reading)
         self._teacher = FrozenTeacher(
             teacher_model,
             InputRenormalization(student_model.data_preprocessor, teacher_model.data_preprocessor),
-            readings[1],
+            connection.teacher_reading,
         )
         self.student_head = self._student_reader.head
         self.teacher_head = self._teacher.head
-        print_log(self._report(student_spec, teacher_spec, weights), logger="current")
+        print_log(startup_report(connection, terms, self._schedules, weights), logger="current")
 
     @property
     def teacher(self) -> BaseDetector:
@@ -315,141 +291,9 @@ class TeacherStudentDetector(BaseDetector):
             return {}
         return {"distill.loss_idle": 0 * torch.stack([p.sum() for p in parameters]).sum()}
 
-    def _report(
-        self,
-        student: DetectorSpec,
-        teacher: DetectorSpec,
-        weights: TeacherWeights | None,
-    ) -> str:
-        if weights:
-            loaded = (
-                f"{weights.num_keys} tensors from {weights.source} (none missing, none unexpected)"
-            )
-        else:
-            loaded = "RANDOM (allow_random_teacher=True): good for trials only"
-        classes = f"{len(self.teacher_classes)}" if self.teacher_classes else "not said"
-        lines = [
-            f"Distilling {teacher.type} (teacher) into {student.type} (student).",
-            f"  teacher weights: {loaded}; classes in the checkpoint: {classes}",
-            f"  features: {student.pyramid()} <- {teacher.pyramid()}",
-        ]
-        for name, term in self.terms.items():
-            schedule = f" [{self._schedules[name]}]" if name in self._schedules else ""
-            acts_on = ", ".join(_acts_on(term, student, teacher))
-            lines.append(f"  term {name}: {term.describe()} on {acts_on}{schedule}")
-        if not self.distill:
-            lines.append("  no distillation term: this is plain training of the student")
-        return "\n".join(lines)
-
 
 def _fill_teacher(teacher: BaseDetector, source: str | None) -> TeacherWeights | None:
     if source is None:
         teacher.init_weights()
         return None
     return load_teacher(teacher, source)
-
-
-def _readings(
-    terms: Mapping[str, DistillationTerm], student: BaseDetector, teacher: BaseDetector
-) -> tuple[Reading, Reading]:
-    """What the terms together read of the student and of the teacher."""
-    reads: frozenset[Read] = frozenset()
-    paths: dict[str, dict[str, None]] = {"student": {}, "teacher": {}}
-    for name, term in terms.items():
-        reads |= term.reads
-        for role, detector, modules in (
-            ("student", student, term.student_modules),
-            ("teacher", teacher, term.teacher_modules),
-        ):
-            try:
-                find_modules(detector, role, modules)
-            except ValueError as error:
-                raise UnsuitablePairError(name, str(error)) from error
-            paths[role].update(dict.fromkeys(modules))
-    if any(path.partition(".")[0] == SECOND_STAGE for path in paths["teacher"]):
-        # The teacher's second stage has no proposals but the student's.
-        reads |= {"rois"}
-    return Reading(reads, tuple(paths["student"])), Reading(reads, tuple(paths["teacher"]))
-
-
-def _pair_pyramids(
-    student: DetectorSpec,
-    teacher: DetectorSpec,
-    level_map: Sequence[Sequence[int]] | None,
-    resize: bool,
-    reads: frozenset[Read],
-) -> PyramidMatch | None:
-    try:
-        return match_pyramids(student, teacher, level_map, resize)
-    except ValueError:
-        if reads & PYRAMID_READS or level_map is not None:
-            raise
-        return None
-
-
-def _check_needs(
-    terms: Mapping[str, DistillationTerm], student: DetectorSpec, teacher: DetectorSpec
-) -> None:
-    for name, term in terms.items():
-        for spec in (student, teacher):
-            for read, (need, reason) in _missing(term.reads, spec).items():
-                raise UnsuitablePairError(
-                    name,
-                    f"needs {need}, which the {spec.role} does not give: {reason}",
-                    f"Drop the term with distill={{'{name}': None}} or take another {spec.role}.",
-                    needs=read,
-                )
-
-
-def _missing(reads: frozenset[Read], spec: DetectorSpec) -> dict[Read, tuple[str, str]]:
-    """What is read and this detector does not give, in words, and why not."""
-    missing: dict[Read, tuple[str, str]] = {}
-    if spec.head is None:
-        missing["predictions"] = ("dense predictions", spec.head_error)
-        missing["head"] = ("a dense head", spec.head_error)
-    if spec.head is None or spec.head.towers is None:
-        reason = spec.head.towers_error if spec.head else spec.head_error
-        missing["head_features"] = ("separate class and box towers of its dense head", reason)
-    if spec.roi is None:
-        missing["rois"] = ("a second stage", spec.roi_error)
-    if spec.queries is None:
-        missing["queries"] = ("a decoder of queries", spec.queries_error)
-    return {read: found for read, found in missing.items() if read in reads}
-
-
-def _acts_on(term: DistillationTerm, student: DetectorSpec, teacher: DetectorSpec) -> Iterator[str]:
-    """What a term compares, in words, ``student <- teacher``."""
-    reads = term.reads
-    if "features" in reads or "predictions" in reads:
-        yield f"{student.neck} <- {teacher.neck}"
-    if "backbone" in reads:
-        yield "backbone <- backbone"
-    if reads & {"predictions", "head", "head_features"} and student.head and teacher.head:
-        yield f"{_head(student)} <- {_head(teacher)}"
-    if "queries" in reads and student.queries and teacher.queries:
-        yield f"{student.queries.type} <- {teacher.queries.type}"
-    if "rois" in reads and student.roi and teacher.roi:
-        yield f"roi_head ({_roi(student.roi)}) <- ({_roi(teacher.roi)})"
-    if term.student_modules or term.teacher_modules:
-        yield f"{'/'.join(term.student_modules)} <- {'/'.join(term.teacher_modules)}"
-
-
-def _check_class_counts(student: BaseDetector, teacher: BaseDetector) -> None:
-    counts = count_classes(student), count_classes(teacher)
-    if counts[0] != counts[1]:
-        raise ValueError(
-            f"The student tells apart {counts[0]} classes and the teacher {counts[1]}. Set "
-            "num_classes of the bbox_head in student_options to the data set's classes and take a "
-            "teacher trained on them; or, where the terms compare no classes (features, an RPN), "
-            "allow_class_mismatch=True."
-        )
-
-
-def _head(spec: DetectorSpec) -> str:
-    assert spec.head is not None
-    anchors = "/".join(map(str, sorted(set(spec.head.anchors_per_location))))
-    return f"{spec.head.name} ({spec.head.type}, {anchors} anchors)"
-
-
-def _roi(spec: RoISpec) -> str:
-    return f"{spec.type}, {spec.num_stages} stage{'s' if spec.num_stages > 1 else ''}"

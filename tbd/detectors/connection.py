@@ -1,0 +1,163 @@
+"""How the terms of a distillation are connected to a pair of detectors."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mmdet.models.detectors.base import BaseDetector
+
+from tbd.detectors.classes import count_classes
+from tbd.detectors.inspection import inspect_detector
+from tbd.detectors.pyramids import PyramidMatch, match_pyramids
+from tbd.detectors.reader import PYRAMID_READS, SECOND_STAGE, Reading, find_modules
+from tbd.distill import DetectorSpec, DistillationTerm, Read, UnsuitablePairError
+
+
+@dataclass(frozen=True)
+class Connection:
+    """What is known of a pair once its terms are connected.
+
+    Attributes:
+        student: The student, its pyramid levels those that are compared.
+        teacher: The teacher, likewise.
+        student_reading: What the terms together read of the student.
+        teacher_reading: Likewise of the teacher.
+        pyramids: Pairing of their levels; None where they cannot be paired and
+            no term compares them.
+    """
+
+    student: DetectorSpec
+    teacher: DetectorSpec
+    student_reading: Reading
+    teacher_reading: Reading
+    pyramids: PyramidMatch | None
+
+
+def connect(
+    terms: Mapping[str, DistillationTerm],
+    student: BaseDetector,
+    teacher: BaseDetector,
+    *,
+    level_map: Sequence[Sequence[int]] | None,
+    resize: bool,
+    probe_size: int,
+    allow_class_mismatch: bool,
+) -> Connection:
+    """Inspect two detectors and connect every term to them.
+
+    Args:
+        terms: The terms by name.
+        student: The student.
+        teacher: The teacher.
+        level_map: Pairs (student's pyramid level, teacher's), or None.
+        resize: Accept paired levels of different strides.
+        probe_size: Height and width of the image that is run through both.
+        allow_class_mismatch: Accept detectors that tell apart other numbers of classes.
+
+    Returns:
+        What was found.
+
+    Raises:
+        UnsuitablePairError: if a detector does not give what a term reads, or a
+            term refuses the pair.
+        ValueError: if the pyramids cannot be paired and a term compares them,
+            or the numbers of classes differ.
+    """
+    readings = _readings(terms, student, teacher)
+    specs = (
+        inspect_detector(student, "student", probe_size, readings[0]),
+        inspect_detector(teacher, "teacher", probe_size, readings[1]),
+    )
+    _check_needs(terms, *specs)
+    pyramids = _pair_pyramids(*specs, level_map, resize, readings[0].reads)
+    if pyramids is not None:
+        specs = (
+            specs[0].select(pyramids.student_levels),
+            specs[1].select(pyramids.teacher_levels),
+        )
+    if not allow_class_mismatch:
+        _check_class_counts(student, teacher)
+    for name, term in terms.items():
+        try:
+            term.connect(*specs)
+        except ValueError as error:
+            raise UnsuitablePairError(name, str(error)) from error
+    return Connection(*specs, *readings, pyramids)
+
+
+def _check_class_counts(student: BaseDetector, teacher: BaseDetector) -> None:
+    counts = count_classes(student), count_classes(teacher)
+    if counts[0] != counts[1]:
+        raise ValueError(
+            f"The student tells apart {counts[0]} classes and the teacher {counts[1]}. Set "
+            "num_classes of the bbox_head in student_options to the data set's classes and take a "
+            "teacher trained on them; or, where the terms compare no classes (features, an RPN), "
+            "allow_class_mismatch=True."
+        )
+
+
+def _readings(
+    terms: Mapping[str, DistillationTerm], student: BaseDetector, teacher: BaseDetector
+) -> tuple[Reading, Reading]:
+    """What the terms together read of the student and of the teacher."""
+    reads: frozenset[Read] = frozenset()
+    paths: dict[str, dict[str, None]] = {"student": {}, "teacher": {}}
+    for name, term in terms.items():
+        reads |= term.reads
+        for role, detector, modules in (
+            ("student", student, term.student_modules),
+            ("teacher", teacher, term.teacher_modules),
+        ):
+            try:
+                find_modules(detector, role, modules)
+            except ValueError as error:
+                raise UnsuitablePairError(name, str(error)) from error
+            paths[role].update(dict.fromkeys(modules))
+    if any(path.partition(".")[0] == SECOND_STAGE for path in paths["teacher"]):
+        # The teacher's second stage has no proposals but the student's.
+        reads |= {"rois"}
+    return Reading(reads, tuple(paths["student"])), Reading(reads, tuple(paths["teacher"]))
+
+
+def _pair_pyramids(
+    student: DetectorSpec,
+    teacher: DetectorSpec,
+    level_map: Sequence[Sequence[int]] | None,
+    resize: bool,
+    reads: frozenset[Read],
+) -> PyramidMatch | None:
+    try:
+        return match_pyramids(student, teacher, level_map, resize)
+    except ValueError:
+        if reads & PYRAMID_READS or level_map is not None:
+            raise
+        return None
+
+
+def _check_needs(
+    terms: Mapping[str, DistillationTerm], student: DetectorSpec, teacher: DetectorSpec
+) -> None:
+    for name, term in terms.items():
+        for spec in (student, teacher):
+            for read, (need, reason) in _missing(term.reads, spec).items():
+                raise UnsuitablePairError(
+                    name,
+                    f"needs {need}, which the {spec.role} does not give: {reason}",
+                    f"Drop the term with distill={{'{name}': None}} or take another {spec.role}.",
+                    needs=read,
+                )
+
+
+def _missing(reads: frozenset[Read], spec: DetectorSpec) -> dict[Read, tuple[str, str]]:
+    """What is read and this detector does not give, in words, and why not."""
+    missing: dict[Read, tuple[str, str]] = {}
+    if spec.head is None:
+        missing["predictions"] = ("dense predictions", spec.head_error)
+        missing["head"] = ("a dense head", spec.head_error)
+    if spec.head is None or spec.head.towers is None:
+        reason = spec.head.towers_error if spec.head else spec.head_error
+        missing["head_features"] = ("separate class and box towers of its dense head", reason)
+    if spec.roi is None:
+        missing["rois"] = ("a second stage", spec.roi_error)
+    if spec.queries is None:
+        missing["queries"] = ("a decoder of queries", spec.queries_error)
+    return {read: found for read, found in missing.items() if read in reads}
