@@ -53,8 +53,9 @@ def plain_config(cfg: Config, model_config: ConfigDict) -> Config:
 
     Hooks, metrics and imports of ``tbd`` go, and so does what belongs to one run
     (``work_dir``, ``load_from``, ``resume``, ``launcher``). Losses of ``tbd``, which inference
-    does not need, become MMDetection's, see :func:`tbd.engine.plain_model.plain_model`. A data set
-    or another part of ``tbd`` that the config cannot run without stays, and with it the import.
+    does not need, become the nearest of MMDetection's, see
+    :func:`tbd.engine.plain_model.plain_model`. A data set or another part of ``tbd`` that the
+    config cannot run without stays, and with it the import.
 
     Args:
         cfg: Config of the distillation; it is not changed.

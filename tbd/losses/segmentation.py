@@ -34,6 +34,9 @@ class SegmentationLoss(nn.Module, ABC):
         ValueError: ``reduction`` is unknown.
     """
 
+    plain_loss = "CrossEntropyLoss"
+    """MMDetection's loss in exported configs, which reads the same predictions."""
+
     def __init__(
         self,
         *,

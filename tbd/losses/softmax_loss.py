@@ -39,6 +39,8 @@ class SoftmaxLoss(nn.Module):
     """
 
     use_sigmoid = False
+    plain_loss = "CrossEntropyLoss"
+    """MMDetection's loss in exported configs, which reads the same predictions."""
 
     def __init__(
         self,

@@ -25,6 +25,8 @@ class TwoPhaseLoss(nn.Module):
     """
 
     use_sigmoid = False
+    plain_loss = "CrossEntropyLoss"
+    """MMDetection's loss in exported configs, which reads the same predictions."""
 
     def __init__(self, first: dict[str, Any], second: dict[str, Any]) -> None:
         super().__init__()
