@@ -47,6 +47,8 @@ def check(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
             called = re.search(r"run_command\(\"(\w+)\"\)", (ROOT / tool).read_text())
             assert called, f"{tool} is not the door of a subcommand"
             parse(called[1], arguments, monkeypatch)
+        case ["python", "-c", program]:
+            exec(program, {})
         case ["bash", "tools/dist_train.sh" | "tools/dist_test.sh" as script, *arguments]:
             positional = 1 if "train" in script else 2
             assert arguments[positional].isdigit()
