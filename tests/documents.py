@@ -2,9 +2,14 @@
 
 import ast
 import re
+import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tbd.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -66,3 +71,25 @@ def prose(page: Path) -> str:
 def files_of(page: str) -> set[str]:
     """Files that the page tells its reader to write."""
     return {block.path for block in blocks("python") if block.page == page and block.path}
+
+
+@contextmanager
+def modules_of(page: str, folder: Path) -> Iterator[None]:
+    """Write the modules that a page shows, part by part, and let Python import them meanwhile."""
+    modules: dict[str, str] = {}
+    for block in blocks("python"):
+        if block.page == page and block.path and not block.is_config:
+            modules[block.path] = modules.get(block.path, "") + block.text + "\n\n"
+    for path, text in modules.items():
+        (folder / path).write_text(text)
+    names = {Path(path).stem for path in modules}
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in names:
+            sys.modules.pop(name, None)
+        for key, registered in list(MODELS.module_dict.items()):
+            if registered.__module__ in names:
+                del MODELS.module_dict[key]

@@ -10,23 +10,19 @@ from typing import Any
 import pytest
 import tiny
 import torch
-from documents import PAGES, ROOT, Block, blocks, prose
+from documents import PAGES, ROOT, Block, blocks, modules_of, prose
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from PIL import Image
 from torch.nn import Module
 
 from tbd.detectors.model_config import WRAPPER_TYPES
+from tbd.distill import build_terms, term_types
 from tbd.engine import load_config
 from tbd.registry import HOOKS, METRICS, MODELS
 
-MODULES = {"docs/new_head.md": "square_head"}
-"""Pages whose programs are one module, which a test of its own runs."""
-
 CONFIGS = [block for block in blocks("python") if block.is_config]
-PROGRAMS = [
-    block for block in blocks("python") if not block.is_config and block.page not in MODULES
-]
+PROGRAMS = [block for block in blocks("python") if not block.is_config and not block.path]
 BASES = {"docs/losses.md": "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"}
 """What a part of a model belongs to on these pages; elsewhere it belongs to our first config."""
 
@@ -40,17 +36,15 @@ def folder(tmp_path_factory):
         path = root / place(block)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(whole(block))
-    for page, module in MODULES.items():
-        parts = [block.text for block in blocks("python") if block.page == page]
-        (root / f"{module}.py").write_text("\n".join(parts))
     return root
 
 
 @pytest.fixture
-def there(folder, monkeypatch):
-    """The folder of configs as the place where a reader stands."""
+def there(folder, monkeypatch, block):
+    """The folder of configs as the place where a reader of the block's page stands."""
     monkeypatch.chdir(folder)
-    monkeypatch.syspath_prepend(folder)
+    with modules_of(block.page, folder):
+        yield
 
 
 def place(block: Block) -> str:
@@ -64,7 +58,7 @@ def whole(block: Block) -> str:
     if "_base_ =" in block.text or "model = " not in block.text:
         return block.text
     base = BASES.get(block.page)
-    return f"_base_ = {base or 'tbd_retinanet_r101_r50.py'!r}\n{block.text}"
+    return f"_base_ = {base or 'tbd::tbd_retinanet_r101_r50.py'!r}\n{block.text}"
 
 
 def typed(value: Any) -> Iterator[Mapping[str, Any]]:
@@ -81,6 +75,9 @@ def typed(value: Any) -> Iterator[Mapping[str, Any]]:
 
 def check_arguments(part: Mapping[str, Any]) -> None:
     """Check that a type of ours exists and takes what the config gives it."""
+    if part["type"] in term_types():
+        build_terms(dict(term=part))
+        return
     arguments = {key: value for key, value in part.items() if key not in ("type", "_delete_")}
     registry = next(r for r in (MODELS, HOOKS, METRICS) if r.get(part["type"]) is not None)
     signature(registry.get(part["type"])).bind_partial(**arguments)
@@ -137,4 +134,5 @@ def exported_student(tmp_path):
 @pytest.mark.parametrize("block", PROGRAMS, ids=str)
 def test_programs_run(block, exported_student, monkeypatch):
     monkeypatch.chdir(exported_student)
-    exec(compile(block.text, str(block), "exec"), {"__name__": "documented"})
+    with modules_of(block.page, exported_student):
+        exec(compile(block.text, str(block), "exec"), {"__name__": "documented"})
