@@ -1,3 +1,5 @@
+import json
+import math
 import os
 import signal
 import subprocess
@@ -10,6 +12,7 @@ from tiny import retinanet, wrapper
 from tiny_run import ROOT, config_dict, process_environment, write_config, write_data
 
 from tbd.compat import load_checkpoint
+from tbd.detectors import TeacherStudentDetector
 from tbd.engine import train, training
 
 # A hook that ends the process without warning, as an out-of-memory killer does.
@@ -56,6 +59,44 @@ def test_a_run_leaves_checkpoints_and_resumes_to_the_same_weights(data, tmp_path
     train(config, str(tmp_path / "resumed"), resume="auto")
     assert (tmp_path / "whole" / "student.pth").is_file()
     assert_equal_runs(tmp_path / "whole/epoch_3.pth", tmp_path / "resumed/epoch_3.pth")
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_the_schedule_of_a_term_goes_on_after_an_interruption(data, tmp_path, monkeypatch):
+    model = wrapper()
+    model["distill"]["hd"] |= dict(
+        schedule=dict(by_epoch=True, warm_up=1, decay="cosine", decay_from=1, off=0.5)
+    )
+    content = config_dict(data, model)
+    # Visualizers are global, by name, and this one writes the scalars that are read below.
+    content["visualizer"]["name"] = tmp_path.name
+    config = write_config(tmp_path / "run.py", content)
+    train(config, str(tmp_path / "whole"))
+    (scalars,) = (tmp_path / "whole").glob("*/vis_data/scalars.json")
+    rows = [json.loads(line) for line in scalars.read_text().splitlines()]
+    step = TeacherStudentDetector.train_step
+    steps = []
+
+    def interrupted(self, *args, **kwargs):
+        steps.append(self)
+        if len(steps) == 10:
+            raise Interrupted
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(TeacherStudentDetector, "train_step", interrupted)
+    with pytest.raises(Interrupted):
+        train(config, str(tmp_path / "resumed"))
+    monkeypatch.undo()
+    train(config, str(tmp_path / "resumed"), resume="auto")
+    assert_equal_runs(tmp_path / "whole/epoch_3.pth", tmp_path / "resumed/epoch_3.pth")
+    factors = [row["hd.schedule"] for row in rows if "hd.schedule" in row]
+    # MMEngine smooths what it logs over the window of a log line, here a single step.
+    expected = [0, 0.25, 0.5, 0.75]
+    expected += [(1 + math.cos(math.pi * step / 6)) / 2 for step in range(6)] + [0, 0]
+    assert factors == pytest.approx(expected)
 
 
 def test_a_drawn_seed_survives_resuming(data, tmp_path):
