@@ -1,8 +1,12 @@
 import pytest
 import tiny
 import torch
+import torch.distributed as dist
+from reference import reference
+from torch import multiprocessing
+from views import view
 
-from tbd.distill import pearson_feature_loss
+from tbd.distill import DetectorSpec, pearson_feature_loss
 from tbd.registry import MODELS
 
 PKD = dict(hd=None, tfd=None, pkd=dict(type="tbd.PearsonFeatureDistillation", loss_weight=2.0))
@@ -76,14 +80,64 @@ def test_loss_is_one_minus_pearsons_correlation_of_the_channels():
         torch.corrcoef(torch.stack([student[:, c].flatten(), teacher[:, c].flatten()]))[0, 1]
         for c in range(5)
     ]
-    expected = 1 - torch.stack(correlations).mean()
+    unbiased = (2 * 4 * 3 - 1) / (2 * 4 * 3)
+    expected = unbiased * (1 - torch.stack(correlations).mean())
     torch.testing.assert_close(pearson_feature_loss(student, teacher), expected)
 
 
 def test_magnitude_does_not_count_and_opposite_features_are_farthest():
     features = random_features(0, 2, 3, 4, 4)
     assert pearson_feature_loss(5 * features + 2, features).item() == pytest.approx(0, abs=1e-9)
-    assert pearson_feature_loss(-features, features).item() == pytest.approx(2, rel=1e-6)
+    farthest = 2 * (2 * 4 * 4 - 1) / (2 * 4 * 4)
+    assert pearson_feature_loss(-features, features).item() == pytest.approx(farthest, rel=1e-6)
+
+
+def test_value_and_gradient_are_those_of_the_public_code():
+    expected = reference("pearson")
+    feat_s = expected["feat_s"].requires_grad_()
+    loss = pearson_feature_loss(feat_s, expected["feat_t"])
+    (gradient,) = torch.autograd.grad(loss, feat_s)
+    torch.testing.assert_close(loss, expected["loss"], rtol=1e-5, atol=0)
+    torch.testing.assert_close(gradient, expected["gradient"], rtol=1e-5, atol=1e-8)
+
+
+def test_a_single_location_has_no_deviation_and_costs_nothing():
+    feat_s = torch.randn(1, 4, 1, 1, requires_grad=True)
+    loss = pearson_feature_loss(feat_s, torch.randn(1, 4, 1, 1))
+    loss.backward()
+    assert loss == 0
+    assert (feat_s.grad == 0).all()
+
+
+def test_half_precision_is_compared_in_float32():
+    term = MODELS.build(PKD["pkd"])
+    spec = DetectorSpec("student", "Detector", "neck", (4,), ((8, 8),), None)
+    term.connect(spec, spec)
+    halves = [view(features=(random_features(i, 2, 4, 3, 3).half(),)) for i in range(2)]
+    assert term(*halves)["loss_feature"].dtype == torch.float32
+
+
+def one_rank(rank, folder):
+    dist.init_process_group("gloo", f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    torch.save(own_gradient(slice(2 * rank, 2 * rank + 2)), f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+def own_gradient(images):
+    # Images of very different spread, so that a mean of the ranks' losses would differ.
+    spread = torch.tensor([0.1, 1, 5, 9])[:, None, None, None]
+    feat_s = (spread * random_features(0, 4, 3, 5, 4))[images].requires_grad_()
+    feat_t = random_features(1, 4, 3, 5, 4)[images]
+    loss = pearson_feature_loss(feat_s, feat_t, sync_statistics=True)
+    return torch.autograd.grad(loss, feat_s)[0]
+
+
+@pytest.mark.slow
+def test_with_synchronised_statistics_two_ranks_learn_as_one_with_both_batches(tmp_path):
+    multiprocessing.spawn(one_rank, (str(tmp_path),), nprocs=2)
+    ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    # DistributedDataParallel averages the ranks' gradients.
+    torch.testing.assert_close(torch.cat(ranks) / 2, own_gradient(slice(None)))
 
 
 def test_gradient_is_finite_where_a_channel_is_constant():
