@@ -9,6 +9,7 @@ from tbd.distill import (
     HarmonyDistillation,
     HeadSpec,
     View,
+    harmony,
     harmony_distillation_loss,
     harmony_maps,
 )
@@ -131,6 +132,38 @@ def test_gradient_equals_finite_differences():
         term_gradient, torch.autograd.grad(loss(*tensors), tensors), strict=True
     ):
         torch.testing.assert_close(ours, reference)
+
+
+def test_teacher_and_weight_are_constants_of_the_loss():
+    generator = torch.Generator().manual_seed(0)
+    score_s, score_t, weight = torch.rand(3, 2, 3, 4, generator=generator).requires_grad_().unbind()
+    gradients = torch.autograd.grad(
+        harmony_distillation_loss(score_s, score_t, weight),
+        (score_s, score_t, weight),
+        allow_unused=True,
+    )
+    assert gradients[0].abs().sum() > 0
+    assert gradients[1:] == (None, None)
+
+
+def test_psi_is_a_constant_of_the_term(monkeypatch):
+    # Were it none, the term's gradient would hold how psi changes with the student's logits.
+    student, tensors = view(0, GTS, requires_grad=True)
+    teacher, _ = view(1, GTS)
+    seen = []
+
+    def weight_with_graph(p_loc_t, p_cls_t, p_cls_s):
+        seen.append(p_loc_t * (1 + (p_cls_t - p_cls_s).abs()).sqrt())
+        return seen[-1]
+
+    expected = torch.autograd.grad(HarmonyDistillation()(student, teacher)["loss_harmony"], tensors)
+    monkeypatch.setattr(harmony, "harmony_weight", weight_with_graph)
+    student = with_predictions(tensors[:2], tensors[2:])
+    result = HarmonyDistillation()(student, teacher)["loss_harmony"]
+    found = torch.autograd.grad(result, tensors)
+    assert all(weight.requires_grad for weight in seen)
+    for one, other in zip(expected, found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=0)
 
 
 def test_identical_predictions_cost_nothing():

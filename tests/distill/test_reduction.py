@@ -12,6 +12,10 @@ def test_without_ranks_it_is_the_bounded_sum():
     assert normalizer(torch.tensor(0.0), 1e-6) == pytest.approx(1e-6)
 
 
+def test_it_is_a_constant():
+    assert not normalizer(torch.tensor(3.0, requires_grad=True), 1e-6).requires_grad
+
+
 def inputs():
     generator = torch.Generator().manual_seed(0)
     # Images of very different weight, so that a mean of local means would differ.

@@ -143,6 +143,32 @@ def test_channels_are_adapted_and_gradients_reach_student_and_terms_but_not_teac
     assert teacher.features[0].grad is None
 
 
+def test_teacher_and_masks_are_constants_of_the_loss():
+    feat_s, *constants, weights = tensors()
+    constants = [tensor.requires_grad_() for tensor in constants]
+    losses = task_decoupled_feature_loss(feat_s, *constants, weights)
+    gradients = torch.autograd.grad(sum(losses), (feat_s, weights, *constants), allow_unused=True)
+    assert all(gradient.abs().sum() > 0 for gradient in gradients[:2])
+    assert gradients[2:] == (None, None, None)
+
+
+@pytest.mark.parametrize("norm", ["softmax", "peak", "sigmoid"])
+@pytest.mark.parametrize("task_weights", [None, (1.0, 2.0)])
+def test_no_gradient_reaches_predictions_through_masks_and_weights(norm, task_weights):
+    student, teacher = views()
+    predictions = [
+        tensor.requires_grad_()
+        for v in (student, teacher)
+        for tensor in (*v.predictions.cls_logits, *v.predictions.boxes)
+    ]
+    term = TaskDecoupledFeatureDistillation(norm=norm, task_weights=task_weights)
+    term.connect(spec(6), spec(6))
+    result = term(student, teacher)
+    (result["loss_cls_feature"] + result["loss_loc_feature"]).backward()
+    assert student.features[0].grad.abs().sum() > 0
+    assert all(tensor.grad is None for tensor in predictions)
+
+
 def test_half_precision_features_are_compared_in_float32():
     student, teacher = views()
     term = TaskDecoupledFeatureDistillation()
