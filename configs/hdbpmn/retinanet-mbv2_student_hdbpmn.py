@@ -16,4 +16,4 @@ model = dict(
     neck=dict(num_outs=5),
     bbox_head=dict(num_classes=13, anchor_generator=dict(strides=[8, 16, 32, 64, 128])),
 )
-train_cfg = dict(max_epochs=24, val_interval=24)
+train_cfg = dict(max_epochs=12, val_interval=12)

@@ -1,4 +1,4 @@
-"""The pretrained teacher on hdBPMN: a RetinaNet with MobileNetV2, 48 epochs.
+"""The pretrained teacher on hdBPMN: a RetinaNet with MobileNetV2, 24 epochs.
 
 Needs hdBPMN in COCO format, see ../_base_/datasets/hdbpmn.py, and the backbone's weights, see
 ../_base_/models/retinanet_mobilenetv2_fpn128.py.
@@ -16,4 +16,4 @@ model = dict(
     neck=dict(num_outs=5),
     bbox_head=dict(num_classes=13, anchor_generator=dict(strides=[8, 16, 32, 64, 128])),
 )
-train_cfg = dict(max_epochs=48, val_interval=48)
+train_cfg = dict(max_epochs=24, val_interval=24)

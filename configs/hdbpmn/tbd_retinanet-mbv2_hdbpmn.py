@@ -1,4 +1,4 @@
-"""TBD on hdBPMN: retinanet-mbv2_student_hdbpmn.py taught for 24 epochs.
+"""TBD on hdBPMN: retinanet-mbv2_student_hdbpmn.py taught for 12 epochs.
 
 Needs what the student needs, and the teacher's checkpoint: train retinanet-mbv2_teacher_hdbpmn.py
 first, or set model.teacher_ckpt.
@@ -14,6 +14,6 @@ _base_ = [
 model = dict(
     student="{{ fileDirname }}/retinanet-mbv2_student_hdbpmn.py",
     teacher="{{ fileDirname }}/retinanet-mbv2_teacher_hdbpmn.py",
-    teacher_ckpt="work_dirs/retinanet-mbv2_teacher_hdbpmn/epoch_48.pth",
+    teacher_ckpt="work_dirs/retinanet-mbv2_teacher_hdbpmn/epoch_24.pth",
 )
-train_cfg = dict(max_epochs=24, val_interval=24)
+train_cfg = dict(max_epochs=12, val_interval=12)

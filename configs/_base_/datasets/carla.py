@@ -1,4 +1,4 @@
-"""CARLA, rendered street scenes in COCO format: 336 + 111 images, seen at 480×285.
+"""CARLA, rendered street scenes in COCO format: 336 + 111 images, seen at 400×238.
 
 Looks for the set in carla/ under the folder that the environment variable TBD_DATA names (data/
 without it).
@@ -13,7 +13,7 @@ metainfo = dict(
 train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations", with_bbox=True),
-    dict(type="RandomResize", scale=[(400, 400), (560, 560)], keep_ratio=True),
+    dict(type="RandomResize", scale=[(320, 320), (480, 480)], keep_ratio=True),
     dict(type="RandomFlip", prob=0.5),
     dict(type="PackDetInputs"),
 ]
@@ -21,7 +21,7 @@ train_pipeline = [
 # as predictions are.
 test_pipeline = [
     dict(type="LoadImageFromFile"),
-    dict(type="Resize", scale=(480, 480), keep_ratio=True),
+    dict(type="Resize", scale=(400, 400), keep_ratio=True),
     dict(type="LoadAnnotations", with_bbox=True),
     dict(
         type="PackDetInputs",

@@ -1,4 +1,4 @@
-"""hdBPMN, hand-drawn process diagrams in COCO format: 211 + 67 images, seen at 480 pixels.
+"""hdBPMN, hand-drawn process diagrams in COCO format: 211 + 67 images, seen at 400 pixels.
 
 Looks for the set in hdbpmn/ under the folder that the environment variable TBD_DATA names (data/
 without it).
@@ -41,14 +41,14 @@ metainfo = dict(
 train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations", with_bbox=True),
-    dict(type="RandomResize", scale=[(400, 400), (560, 560)], keep_ratio=True),
+    dict(type="RandomResize", scale=[(320, 320), (480, 480)], keep_ratio=True),
     dict(type="PackDetInputs"),
 ]
 # Ground truth is loaded after the resizing, so that it stays in the pixels of the original image,
 # as predictions are.
 test_pipeline = [
     dict(type="LoadImageFromFile"),
-    dict(type="Resize", scale=(480, 480), keep_ratio=True),
+    dict(type="Resize", scale=(400, 400), keep_ratio=True),
     dict(type="LoadAnnotations", with_bbox=True),
     dict(
         type="PackDetInputs",

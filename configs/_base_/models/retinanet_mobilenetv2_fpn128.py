@@ -13,6 +13,8 @@ model = dict(
         _delete_=True,
         type="MobileNetV2",
         out_indices=(2, 4, 6),
+        frozen_stages=2,
+        norm_eval=True,
         init_cfg=dict(type="Pretrained", checkpoint="{{$TBD_WEIGHTS:data}}/mobilenet_v2.pth"),
     ),
     neck=dict(in_channels=[32, 96, 320], out_channels=128, start_level=0, num_outs=4),
