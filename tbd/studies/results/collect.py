@@ -94,7 +94,12 @@ def read_run(folder: Path, commit: str, hardware: str) -> RunRecord:
         baseline=baseline,
         teacher=teacher,
         teacher_seed=teacher_seed,
-        metrics=state["metrics"],
+        metrics={
+            # Decimal shares times 100 have no more digits than these.
+            name: round(value, 6)
+            for name, value in state["metrics"].items()
+            if value is not None
+        },
         started=_start(logs[0]).isoformat(),
         wall_seconds=sum(_seconds(log) for log in logs),
         versions={**_versions(logs[-1]), "tbd": commit},

@@ -24,8 +24,8 @@ class RunRecord:
         baseline: Name of the plain student's config, of a distillation; None for a plain detector.
         teacher: Name of the teacher's config, likewise.
         teacher_seed: Seed that the teacher was trained from.
-        metrics: Name → value, APs in percent; None where there is none, such as the AP of a size
-            that no box has.
+        metrics: Name out of the glossary → value; what a run does not have, such as the AP of a
+            size that no box has, is not there.
         started: Begin of the training, ISO 8601, in the machine's local time.
         wall_seconds: Time that training and its validations took, interruptions excluded.
         versions: Package → version, and ``tbd`` → commit.
@@ -38,7 +38,7 @@ class RunRecord:
     baseline: str | None
     teacher: str | None
     teacher_seed: int | None
-    metrics: dict[str, float | None]
+    metrics: dict[str, float]
     started: str
     wall_seconds: float
     versions: dict[str, str]

@@ -82,7 +82,7 @@ def source(tmp_path):
 
 
 def test_a_finished_run_is_recorded(tmp_path, source):
-    folder = run(tmp_path, "plain", 3, PLAIN, ap=41.5, harmony_score=0.7)
+    folder = run(tmp_path, "plain", 3, PLAIN, ap=41.5, harmony_score=0.7, mask_ap=None)
     log(folder, "20260105_120000", 30)
     added, unfinished = collect([tmp_path / "work"], tmp_path / "cells.jsonl", source, "two cores")
     assert (added, unfinished) == (1, [])

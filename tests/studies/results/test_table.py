@@ -43,7 +43,7 @@ def test_order_of_the_records_does_not_matter_for_the_pairing():
 
 
 def test_a_run_without_an_ap_counts_as_zero():
-    records = [record("plain", 0, 40.0), record("x", 0, None, baseline="plain", teacher="t")]
+    records = [record("plain", 0, 40.0), record("x", 0, baseline="plain", teacher="t")]
     assert find_pairs(records)[0].rows[1].gain.mean == -40.0
 
 
