@@ -17,6 +17,7 @@ from tbd import datasets, engine, evaluation, generative, heads, losses, visuali
 from tbd.detectors import TeacherStudentDetector
 from tbd.distill import (
     HarmonyDistillation,
+    LocalizationDistillation,
     PearsonFeatureDistillation,
     RoIDistillation,
     TaskDecoupledFeatureDistillation,
@@ -38,6 +39,7 @@ __all__ = [
     "GenerativeAdversarialNetwork",
     "HarmonyDistillation",
     "HarmonyScoreHead",
+    "LocalizationDistillation",
     "PearsonFeatureDistillation",
     "RecurrentTaskWeightGenerator",
     "RoIDistillation",

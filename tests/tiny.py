@@ -90,6 +90,60 @@ def retinanet(width: int = 4, channels: int = 8, classes: int = 3, **head: Any) 
     )
 
 
+def gfl(width: int = 4, channels: int = 8, classes: int = 3, **head: Any) -> dict[str, Any]:
+    """Box sides as distributions over 9 bins, one square anchor per location."""
+    anchors = dict(
+        type="AnchorGenerator",
+        ratios=[1.0],
+        octave_base_scale=8,
+        scales_per_octave=1,
+        strides=[8, 16, 32],
+    )
+    config = retinanet(width, channels, classes)
+    return config | dict(
+        type="GFL",
+        bbox_head=dict(
+            type="GFLHead",
+            num_classes=classes,
+            in_channels=channels,
+            feat_channels=channels,
+            stacked_convs=2,
+            norm_cfg=NORM,
+            reg_max=8,
+            anchor_generator=anchors,
+            loss_cls=dict(type="QualityFocalLoss", use_sigmoid=True, beta=2.0),
+            loss_dfl=dict(type="DistributionFocalLoss", loss_weight=0.25),
+            loss_bbox=dict(type="GIoULoss", loss_weight=2.0),
+        )
+        | head,
+        train_cfg=dict(
+            assigner=dict(type="ATSSAssigner", topk=9), allowed_border=-1, pos_weight=-1
+        ),
+    )
+
+
+def fcos(width: int = 4, channels: int = 8, classes: int = 3, **head: Any) -> dict[str, Any]:
+    config = retinanet(width, channels, classes)
+    return config | dict(
+        type="FCOS",
+        bbox_head=dict(
+            type="FCOSHead",
+            num_classes=classes,
+            in_channels=channels,
+            feat_channels=channels,
+            stacked_convs=2,
+            norm_cfg=NORM,
+            strides=[8, 16, 32],
+            regress_ranges=((-1, 64), (64, 128), (128, 1e8)),
+            loss_cls=dict(type="FocalLoss", use_sigmoid=True, gamma=2.0, alpha=0.25),
+            loss_bbox=dict(type="IoULoss"),
+            loss_centerness=dict(type="CrossEntropyLoss", use_sigmoid=True),
+        )
+        | head,
+        train_cfg=None,
+    )
+
+
 def faster_rcnn(width: int = 4, channels: int = 8, classes: int = 3) -> dict[str, Any]:
     assigner = dict(type="MaxIoUAssigner", pos_iou_thr=0.5, neg_iou_thr=0.5, min_pos_iou=0)
     sampler = dict(type="RandomSampler", num=16, pos_fraction=0.5, neg_pos_ub=-1)

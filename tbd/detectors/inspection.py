@@ -122,6 +122,7 @@ def _inspect_head(
         anchors_per_location=adapter.anchors_per_location,
         prior_layout=adapter.prior_layout,
         background=adapter.background,
+        prior_offset=adapter.prior_offset,
         encoding=adapter.encoding,
         bins=adapter.bins,
         **_inspect_towers(head, features),

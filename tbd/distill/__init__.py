@@ -4,7 +4,12 @@ from tbd.distill.build import build_terms, term_types
 from tbd.distill.ground_truth import GroundTruth
 from tbd.distill.harmony import HarmonyDistillation, harmony_distillation_loss
 from tbd.distill.harmony_maps import harmony_maps
+from tbd.distill.localization import LocalizationDistillation
 from tbd.distill.pearson import PearsonFeatureDistillation, pearson_feature_loss
+from tbd.distill.prediction_losses import (
+    bin_distribution_loss,
+    quality_focal_distillation_loss,
+)
 from tbd.distill.roi import RoIDistillation, roi_box_loss, roi_classification_loss
 from tbd.distill.schedule import Progress, WeightSchedule
 from tbd.distill.spec import (
@@ -29,6 +34,7 @@ __all__ = [
     "HarmonyDistillation",
     "HeadSpec",
     "InputSpec",
+    "LocalizationDistillation",
     "PearsonFeatureDistillation",
     "Progress",
     "QuerySpec",
@@ -40,10 +46,12 @@ __all__ = [
     "UnsuitablePairError",
     "View",
     "WeightSchedule",
+    "bin_distribution_loss",
     "build_terms",
     "harmony_distillation_loss",
     "harmony_maps",
     "pearson_feature_loss",
+    "quality_focal_distillation_loss",
     "roi_box_loss",
     "roi_classification_loss",
     "task_decoupled_feature_loss",

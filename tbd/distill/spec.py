@@ -30,6 +30,7 @@ class HeadSpec:
         anchors_per_location: Predictions per location, for each level.
         prior_layout: Equal for heads whose predictions correspond one to one.
         background: Its classifier is a softmax whose last class is the background.
+        prior_offset: Where in its cell the centre of a prior lies, 0.5 in the middle.
         encoding: What its raw regression is.
         bins: Bins of each side's distribution, where ``encoding`` is ``"bins"``.
         towers: Its class and box towers, or None.
@@ -42,6 +43,7 @@ class HeadSpec:
     anchors_per_location: tuple[int, ...]
     prior_layout: Hashable
     background: bool = False
+    prior_offset: float = 0.5
     encoding: Encoding = "other"
     bins: int | None = None
     towers: TowerSpec | None = None

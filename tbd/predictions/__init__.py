@@ -11,9 +11,11 @@ from tbd.predictions.anchor_delta import AnchorDeltaAdapter
 from tbd.predictions.anchor_quality import AnchorQualityAdapter, PAAAdapter
 from tbd.predictions.bucketing import BucketingAdapter
 from tbd.predictions.center_size import CenterNetAdapter, YOLOXAdapter
+from tbd.predictions.class_rows import binary_class_rows, class_rows
 from tbd.predictions.dense import DensePredictions, Encoding
 from tbd.predictions.distance import DistanceAdapter, FCOSAdapter
 from tbd.predictions.distribution import DistributionAdapter
+from tbd.predictions.layout import prediction_rows
 from tbd.predictions.point import PointAdapter
 from tbd.predictions.prior import PriorAdapter
 from tbd.predictions.queries import QueryPredictions, QueryReader
@@ -50,10 +52,13 @@ __all__ = [
     "YOLACTAdapter",
     "YOLOXAdapter",
     "YOLOv3Adapter",
+    "binary_class_rows",
     "build_adapter",
     "check_box_head",
+    "class_rows",
     "find_dense_head",
     "no_predictions",
+    "prediction_rows",
     "read_box_head",
     "register_adapter",
 ]

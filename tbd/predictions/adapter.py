@@ -53,6 +53,11 @@ class PredictionAdapter(ABC):
         return False
 
     @property
+    def prior_offset(self) -> float:
+        """Where in its cell the centre of a prior lies: 0 in the corner, 0.5 in the middle."""
+        return 0.5
+
+    @property
     def encoding(self) -> Encoding:
         """What the raw regression of the predictions is."""
         return "other"

@@ -32,6 +32,12 @@ class AnchorDeltaAdapter(PriorAdapter):
         return str((self._generator.strides, anchors))
 
     @property
+    def prior_offset(self) -> float:
+        """Where in its cell the centre of an anchor lies, by the finest level's first."""
+        left, _, right, _ = self._generator.base_anchors[0][0].tolist()
+        return (left + right) / 2 / self._generator.strides[0][0]
+
+    @property
     def encoding(self) -> Encoding:
         """Deltas where the head's coder is the usual one."""
         usual = type(self.head.bbox_coder) is DeltaXYWHBBoxCoder

@@ -118,10 +118,10 @@ class DensePredictions:
         logits = at_least_float32(cls_logits).unflatten(1, (-1, self.num_classes))
         log_quality = logsigmoid(at_least_float32(quality)).unsqueeze(2)
         log_score = self.quality_exponent * (logsigmoid(logits) + log_quality)
-        return (log_score - _log1mexp(log_score)).flatten(1, 2)
+        return (log_score - log1mexp(log_score)).flatten(1, 2)
 
 
-def _log1mexp(x: Tensor) -> Tensor:
+def log1mexp(x: Tensor) -> Tensor:
     """log(1 − exp(x)) for x <= 0, without cancellation on either side of −log 2."""
     x = x.clamp(max=-torch.finfo(x.dtype).tiny)
     near = x > -math.log(2)

@@ -31,4 +31,9 @@ class PointAdapter(PriorAdapter):
     @property
     def prior_layout(self) -> Hashable:
         """Strides of the grids, (horizontal, vertical), and where in its cell a point lies."""
-        return ("points", self.strides, float(self._generator.offset))
+        return ("points", self.strides, self.prior_offset)
+
+    @property
+    def prior_offset(self) -> float:
+        """Where in its cell a point lies."""
+        return float(self._generator.offset)

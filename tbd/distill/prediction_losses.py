@@ -1,0 +1,124 @@
+"""Differences between single predictions of two heads, for every term that compares them."""
+
+import math
+from typing import Literal
+
+import torch
+from mmdet.structures.bbox import bbox_overlaps
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, kl_div
+
+from tbd.precision import at_least_float32
+
+EPS = 1e-6
+"""Smallest union area of two boxes in square pixels."""
+
+
+def bin_distribution_loss(logits_s: Tensor, logits_t: Tensor, temperature: float) -> Tensor:
+    """Divergence of the student's distributions over bins from the teacher's.
+
+    T²·mean_bins q·log(q / p), q = softmax(teacher / T), p = softmax(student / T);
+    Zheng et al., "Localization Distillation" (arXiv 2102.12252), eq. 2 and 3. The mean
+    over the bins, where the divergence proper is their sum, is that of the
+    authors' code, with which their weights were chosen.
+
+    Args:
+        logits_s: Student's logits [rows, bins].
+        logits_t: Teacher's logits [rows, bins]; a constant.
+        temperature: The T, positive.
+
+    Returns:
+        One number for each row [rows], not negative.
+
+    Raises:
+        ValueError: if the shapes differ or the temperature is not positive.
+    """
+    check_same_shape(logits_s=logits_s, logits_t=logits_t)
+    check_positive(temperature=temperature)
+    student, teacher = (
+        (at_least_float32(logits) / temperature).log_softmax(dim=1)
+        for logits in (logits_s, logits_t.detach())
+    )
+    return temperature**2 * kl_div(student, teacher, reduction="none", log_target=True).mean(dim=1)
+
+
+def quality_focal_distillation_loss(logits_s: Tensor, logits_t: Tensor, beta: float) -> Tensor:
+    """Cross-entropy with the teacher's probability, weighted by how far the two are apart.
+
+    BCE(σ(s), σ(t))·|σ(s) − σ(t)|^β. It is Quality Focal Loss (Li et al., arXiv
+    2006.04388, eq. 3) with the teacher's score as the quality. The weight
+    carries a gradient, as it does there.
+
+    Args:
+        logits_s: Student's logits, any shape.
+        logits_t: Teacher's logits, the same shape; a constant.
+        beta: The β, not negative; 0 leaves the plain cross-entropy.
+
+    Returns:
+        One number for each logit, the same shape, not negative.
+
+    Raises:
+        ValueError: if the shapes differ or ``beta`` is negative.
+    """
+    check_same_shape(logits_s=logits_s, logits_t=logits_t)
+    check_not_negative(beta=beta)
+    student, target = at_least_float32(logits_s), at_least_float32(logits_t.detach()).sigmoid()
+    loss = binary_cross_entropy_with_logits(student, target, reduction="none")
+    if beta == 0:
+        return loss
+    difference = (student.sigmoid() - target).abs()
+    # With β < 1 the root of 0 has an infinite gradient.
+    apart = difference > 0
+    return loss * torch.where(apart, torch.where(apart, difference, 1.0).pow(beta), 0.0)
+
+
+def box_overlap_loss(boxes_s: Tensor, boxes_t: Tensor, mode: Literal["iou", "giou"]) -> Tensor:
+    """One minus the IoU, or generalized IoU, of the boxes of each row.
+
+    Args:
+        boxes_s: Student's boxes [rows, 4] as ``x1, y1, x2, y2``.
+        boxes_t: Teacher's boxes [rows, 4]; a constant.
+        mode: ``"iou"`` or ``"giou"`` (Rezatofighi et al., arXiv 1902.09630).
+
+    Returns:
+        One number for each row [rows], up to 1, or 2 for the generalized IoU.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    check_same_shape(boxes_s=boxes_s, boxes_t=boxes_t)
+    boxes = at_least_float32(boxes_s), at_least_float32(boxes_t.detach())
+    return 1 - bbox_overlaps(*boxes, mode=mode, is_aligned=True, eps=EPS)
+
+
+def check_same_shape(**tensors: Tensor) -> None:
+    """Make sure that two tensors, given by name, have one shape.
+
+    Raises:
+        ValueError: if they have not, naming both.
+    """
+    if len({tensor.shape for tensor in tensors.values()}) > 1:
+        shapes = " and ".join(f"{name} {list(t.shape)}" for name, t in tensors.items())
+        raise ValueError(f"{shapes} must have one shape.")
+
+
+def check_positive(**numbers: float) -> None:
+    """Make sure that settings, given by name, are finite and positive.
+
+    Raises:
+        ValueError: if one is not, naming it.
+    """
+    for name, number in numbers.items():
+        if not (math.isfinite(number) and number > 0):
+            raise ValueError(f"{name}={number} must be finite and positive.")
+
+
+def check_not_negative(**numbers: float) -> None:
+    """Make sure that settings, given by name, are finite and not negative.
+
+    Raises:
+        ValueError: if one is not, naming it.
+    """
+    for name, number in numbers.items():
+        if not (math.isfinite(number) and number >= 0):
+            raise ValueError(f"{name}={number} must be finite and not negative.")

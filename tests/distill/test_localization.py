@@ -1,0 +1,193 @@
+import math
+
+import pytest
+import tiny
+import torch
+import views
+
+from tbd.distill import (
+    DetectorSpec,
+    HeadSpec,
+    LocalizationDistillation,
+    bin_distribution_loss,
+)
+from tbd.distill.object_regions import find_object_regions
+from tbd.predictions import DensePredictions
+from tbd.registry import MODELS
+
+LD = dict(hd=None, tfd=None, ld=dict(type="tbd.LocalizationDistillation"))
+SIZES, STRIDES = [(16, 16), (1, 1)], ((4, 4), (64, 64))
+BOXES = [torch.tensor([[14.0, 14, 46, 46]]), torch.empty(0, 4), torch.tensor([[2.0, 5, 30, 44]])]
+
+
+def spec(role, **head):
+    head = dict(encoding="bins", bins=5, anchors_per_location=(1, 1), prior_layout="points") | head
+    return DetectorSpec(
+        role=role,
+        type="Detector",
+        neck="neck",
+        channels=(8, 8),
+        strides=STRIDES,
+        head=HeadSpec(name="bbox_head", type=f"{role}Head", num_classes=2, **head),
+    )
+
+
+def predictions(seed, anchors=1, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+
+    def random(channels, size):
+        return torch.randn(len(BOXES), channels, *size, generator=generator, dtype=torch.float64)
+
+    low = [torch.rand(3, h * w * anchors, 2, generator=generator).double() * 40 for h, w in SIZES]
+    boxes = [torch.cat([corner, corner + 5 + corner.flip(2) / 3], dim=2) for corner in low]
+    return DensePredictions(
+        [random(2 * anchors, size).to(dtype) for size in SIZES],
+        2,
+        decode=lambda: boxes,
+        regression=[random(20 * anchors, size).to(dtype) for size in SIZES],
+        encoding="bins",
+    )
+
+
+def losses(term, student, teacher, **head):
+    term.connect(spec("student", **head), spec("teacher", **head))
+    return term(views.view(BOXES, predictions=student), views.view(BOXES, predictions=teacher))
+
+
+def giou(a, b):
+    width = max(min(a[2], b[2]) - max(a[0], b[0]), 0)
+    height = max(min(a[3], b[3]) - max(a[1], b[1]), 0)
+    area = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
+    union = sum(area) - width * height
+    around = (max(a[2], b[2]) - min(a[0], b[0])) * (max(a[3], b[3]) - min(a[1], b[1]))
+    return width * height / union - (around - union) / around
+
+
+@pytest.mark.parametrize(("form", "anchors"), [("bins", 1), ("bins", 2), ("giou", 2)])
+def test_losses_against_a_loop_over_predictions(form, anchors):
+    student, teacher = predictions(0, anchors), predictions(1, anchors)
+    regions = find_object_regions(views.ground_truth(BOXES), SIZES, STRIDES)
+    main = valuable = 0.0
+    for level, (height, width) in enumerate(SIZES):
+        for image in range(len(BOXES)):
+            for y in range(height):
+                for x in range(width):
+                    for anchor in range(anchors):
+                        logits = student.cls_logits[level][image, 2 * anchor : 2 * anchor + 2, y, x]
+                        score = 1 / (1 + math.exp(-logits.max()))
+                        index = (y * width + x) * anchors + anchor
+                        if form == "giou":
+                            pair = [
+                                s.boxes[level][image, index].tolist() for s in (student, teacher)
+                            ]
+                            difference = 1 - giou(*pair)
+                        else:
+                            channels = slice(20 * anchor, 20 * anchor + 20)
+                            rows = [
+                                side.regression[level][image, channels, y, x].reshape(4, 5)
+                                for side in (student, teacher)
+                            ]
+                            difference = bin_distribution_loss(*rows, 10.0).mean().item()
+                        if regions.main[level][image, y, x]:
+                            main += score * difference
+                        valuable += regions.valuable[level][image, y, x].item() * difference
+    assert main > 0
+    assert valuable > 0
+    found = losses(
+        LocalizationDistillation(form=form), student, teacher, anchors_per_location=(anchors,) * 2
+    )
+    # Weights 1/4 and 1/16, of two images where here are three.
+    assert found["loss_ld"].item() == pytest.approx(main / 4 * 2 / 3, rel=1e-5)
+    assert found["loss_ld_vlr"].item() == pytest.approx(valuable / 16 * 2 / 3, rel=1e-5)
+
+
+def test_gradient_is_that_of_the_divergence_and_stays_off_the_scores():
+    student, teacher = predictions(0), predictions(1)
+    given = [level.requires_grad_() for level in (*student.cls_logits, *student.regression)]
+    sum(losses(LocalizationDistillation(), student, teacher).values()).backward()
+    assert all(level.grad is None for level in student.cls_logits)
+    level = student.regression[0]
+
+    def loss(values):
+        student.regression[0] = values
+        return sum(losses(LocalizationDistillation(), student, teacher).values())
+
+    step = torch.randn_like(level) * 1e-5
+    change = loss(level.detach() + step) - loss(level.detach() - step)
+    assert change.item() == pytest.approx(2 * (level.grad * step).sum().item(), rel=1e-5)
+    assert given
+
+
+def test_without_the_valuable_region_the_main_one_is_left():
+    both = losses(LocalizationDistillation(), predictions(0), predictions(1))
+    main = losses(LocalizationDistillation(vlr_weight=0.0), predictions(0), predictions(1))
+    assert set(main) == {"loss_ld"}
+    assert main["loss_ld"] == both["loss_ld"]
+
+
+def test_half_precision_gives_float32():
+    half = [predictions(seed, dtype=torch.float16) for seed in (0, 1)]
+    found = losses(LocalizationDistillation(), *half)
+    assert all(loss.dtype == torch.float32 and loss.isfinite() for loss in found.values())
+
+
+def test_images_without_objects_cost_nothing_but_stay_in_the_graph():
+    student, teacher = predictions(0), predictions(1)
+    student.regression[0].requires_grad_()
+    term = LocalizationDistillation()
+    term.connect(spec("student"), spec("teacher"))
+    empty = [torch.empty(0, 4)] * 3
+    found = term(views.view(empty, predictions=student), views.view(empty, predictions=teacher))
+    sum(found.values()).backward()
+    assert all(loss == 0 for loss in found.values())
+    assert student.regression[0].grad.eq(0).all()
+
+
+def test_distributions_are_compared_where_both_heads_have_them():
+    for bins, form in ((5, "bins"), (7, "giou"), (None, "giou")):
+        term = LocalizationDistillation()
+        term.connect(spec("student"), spec("teacher", bins=bins))
+        assert f"form={form}" in term.describe()
+
+
+def test_unsuitable_heads_are_refused_with_what_would_do():
+    with pytest.raises(ValueError, match=r"studentHead has 5 and .*teacherHead none.*form='giou'"):
+        LocalizationDistillation(form="bins").connect(spec("student"), spec("teacher", bins=None))
+    with pytest.raises(ValueError, match=r"\[1, 1\] and \[9, 9\] boxes per location"):
+        LocalizationDistillation().connect(
+            spec("student"), spec("teacher", anchors_per_location=(9, 9))
+        )
+    with pytest.raises(ValueError, match="different anchors or points"):
+        LocalizationDistillation().connect(
+            spec("student"), spec("teacher", prior_layout="other points")
+        )
+    LocalizationDistillation(form="giou").connect(
+        spec("student"), spec("teacher", prior_layout="other points")
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [dict(temperature=0.0), dict(vlr_weight=-1.0), dict(vlr_gamma=2.0), dict(form="kl")],
+)
+def test_settings_out_of_range_are_refused(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        LocalizationDistillation(**options)
+
+
+@pytest.mark.parametrize(
+    ("detector", "form"), [(tiny.gfl, "bins"), (tiny.retinanet, "giou"), (tiny.fcos, "giou")]
+)
+def test_detectors_learn_from_it(detector, form):
+    torch.manual_seed(0)
+    model = MODELS.build(
+        tiny.wrapper(student=detector(), teacher=detector(width=8, channels=16), distill=LD)
+    )
+    model.init_weights()
+    assert model.terms["ld"].form == form
+    found = model(**tiny.batch(model), mode="loss")
+    loss = found["ld.loss_ld"] + found["ld.loss_ld_vlr"]
+    loss.backward()
+    assert 0 < loss < 1e3
+    assert model.student.backbone.conv1.weight.grad.abs().sum() > 0
+    assert all(p.grad is None for p in model.teacher.parameters())
