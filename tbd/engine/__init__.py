@@ -1,4 +1,16 @@
-"""Runs of training and evaluation: configs, checks, launching, hooks, export."""
+"""The life of one run, in the order in which it goes.
+
+1. :mod:`~tbd.engine.config`: the config is loaded, options of the command line over it.
+2. :mod:`~tbd.engine.data_check`: every annotation file that it will read is there.
+3. :mod:`~tbd.engine.resume`: an interrupted run goes on from its last good checkpoint.
+4. :mod:`~tbd.engine.launch`: one process or many start, on machines without a GPU too.
+5. :mod:`~tbd.engine.runner`: MMEngine's Runner is built, with a folder of its own.
+6. :mod:`~tbd.engine.training` trains, and :mod:`~tbd.engine.hooks` act on the way: class lists
+   are compared, epochs seeded, losses exchanged, pictures drawn, distillation stopped.
+7. :mod:`~tbd.engine.export`: the student becomes a plain MMDetection detector, with
+   :mod:`~tbd.engine.plain_model` for its config.
+8. :mod:`~tbd.engine.evaluation`: a detector is measured on the test data.
+"""
 
 from tbd.engine.config import load_config, move_data_root
 from tbd.engine.data_check import check_data

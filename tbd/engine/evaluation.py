@@ -12,7 +12,7 @@ from tbd.detectors.weights import load_strictly
 from tbd.engine.config import load_config
 from tbd.engine.data_check import check_data
 from tbd.engine.launch import launched
-from tbd.engine.training import build_runner, resolve_work_dir
+from tbd.engine.runner import build_runner, resolve_work_dir
 from tbd.engine.wrappers import unwrap
 
 

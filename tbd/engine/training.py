@@ -1,20 +1,18 @@
 """One training run, as ``tools/train.py`` starts it."""
 
 import logging
-import os.path as osp
 from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.device import is_cuda_available, is_musa_available, is_npu_available
 from mmengine.logging import print_log
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
 
-from tbd.engine.config import config_name, load_config
+from tbd.engine.config import load_config
 from tbd.engine.data_check import check_data
 from tbd.engine.launch import launched
 from tbd.engine.resume import set_resume
+from tbd.engine.runner import build_runner, resolve_work_dir
 
 
 def train(
@@ -55,16 +53,6 @@ def train(
     set_resume(cfg, resume)
     with launched(cfg, launcher):
         build_runner(cfg).train()
-
-
-def resolve_work_dir(cfg: Config, config: str, work_dir: str | None) -> str:
-    """Choose the work directory: the argument, the config's, or one named after the file."""
-    return work_dir or cfg.get("work_dir") or osp.join("work_dirs", config_name(config))
-
-
-def build_runner(cfg: Config) -> Runner:
-    """Build the config's Runner, of the class that its ``runner_type`` names if it does."""
-    return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
 
 
 def _enable_amp(cfg: Config) -> None:

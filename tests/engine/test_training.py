@@ -61,7 +61,7 @@ def test_a_run_leaves_checkpoints_and_resumes_to_the_same_weights(data, tmp_path
     assert_equal_runs(tmp_path / "whole/epoch_3.pth", tmp_path / "resumed/epoch_3.pth")
 
 
-class Interrupted(Exception):
+class InterruptionError(Exception):
     pass
 
 
@@ -83,11 +83,11 @@ def test_the_schedule_of_a_term_goes_on_after_an_interruption(data, tmp_path, mo
     def interrupted(self, *args, **kwargs):
         steps.append(self)
         if len(steps) == 10:
-            raise Interrupted
+            raise InterruptionError
         return step(self, *args, **kwargs)
 
     monkeypatch.setattr(TeacherStudentDetector, "train_step", interrupted)
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptionError):
         train(config, str(tmp_path / "resumed"))
     monkeypatch.undo()
     train(config, str(tmp_path / "resumed"), resume="auto")

@@ -25,7 +25,7 @@ class DensePredictionsHook(Hook):
 
     def __init__(self, score_thr: float = 0.3) -> None:
         self.score_thr = score_thr
-        self._tap: DenseRecorder | None = None
+        self._recorder: DenseRecorder | None = None
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Start to read.
@@ -34,19 +34,19 @@ class DensePredictionsHook(Hook):
             ValueError: The detector has no dense head that can be read.
         """
         try:
-            self._tap = DenseRecorder(unwrap(runner.model), self.score_thr)
+            self._recorder = DenseRecorder(unwrap(runner.model), self.score_thr)
         except UnsupportedHeadError as error:
             raise ValueError(
                 f"custom_hooks: tbd.DensePredictionsHook is set, but {error} Remove the hook and "
                 "set dense=False in tbd.HarmonyMetric."
             ) from error
-        self._tap.__enter__()
+        self._recorder.__enter__()
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
         """Stop reading."""
-        if self._tap is not None:
-            self._tap.__exit__()
-            self._tap = None
+        if self._recorder is not None:
+            self._recorder.__exit__()
+            self._recorder = None
 
     before_test_epoch = before_val_epoch
     after_test_epoch = after_val_epoch

@@ -1,4 +1,4 @@
-"""Hooks that change something at a moment of the training."""
+"""Hooks that change something at a milestone of the training."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from mmengine.runner import Runner
 class MilestoneHook(Hook):
     """Base of hooks that act from an epoch or iteration on.
 
-    Whether the moment has come is read from the runner's counters alone, so it
-    survives resuming.
+    Whether the milestone is reached is read from the runner's counters alone, so
+    it survives resuming.
 
     Args:
-        epoch: Number of epochs before the moment; epochs are counted from 0, so
-            epoch number ``epoch`` is the first one after it.
+        epoch: Number of epochs before the milestone; epochs are counted from 0,
+            so epoch number ``epoch`` is the first one after it.
         iteration: The same in iterations. Exactly one of the two must be given.
 
     Raises:
@@ -49,4 +49,4 @@ class MilestoneHook(Hook):
 
     @abstractmethod
     def apply(self, runner: Runner, reached: bool) -> None:
-        """Bring the model into the state before, or if ``reached`` after, the moment."""
+        """Bring the model into the state before, or if ``reached`` after, the milestone."""
