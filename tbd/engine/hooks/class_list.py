@@ -1,6 +1,7 @@
 """Agreement of the class lists of teacher, student and data set."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -51,7 +52,7 @@ class ClassListCheckHook(Hook):
                 "bbox_head in model.student_options, or metainfo.classes of the data set."
             )
         for dataset in plain_datasets(runner.train_dataloader.dataset):
-            _check_labels(label_names(dataset), classes, dataset.ann_file)
+            _check_labels(dataset, classes)
 
 
 def _check_names(teacher: Sequence[str], data: Sequence[str]) -> None:
@@ -66,12 +67,13 @@ def _check_names(teacher: Sequence[str], data: Sequence[str]) -> None:
     )
 
 
-def _check_labels(names: Sequence[str] | None, data: Sequence[str], ann_file: str) -> None:
+def _check_labels(dataset: Any, data: Sequence[str]) -> None:
+    names = label_names(dataset)
     difference = names and describe_difference(names, data, "the annotations", "metainfo.classes")
     if not difference:
         return
     raise ValueError(
         f"The labels of train_dataloader.dataset do not mean its metainfo.classes: {difference}. "
-        f"MMDetection numbers classes in the order of the annotation file ({ann_file}); write its "
-        "categories and metainfo.classes in the same order and spelling."
+        f"MMDetection numbers classes in the order of the annotation file ({dataset.ann_file}); "
+        "write its categories and metainfo.classes in the same order and spelling."
     )

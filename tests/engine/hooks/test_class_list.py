@@ -23,7 +23,7 @@ def check(model, data, teacher=CLASSES, dataset=None, **options):
     model.teacher_classes = teacher
     metainfo = None if data is None else dict(classes=data)
     if dataset is None:
-        dataset = SimpleNamespace(metainfo=metainfo, ann_file="a.txt")
+        dataset = SimpleNamespace(metainfo=metainfo)  # not every data set has a file
     ClassListCheckHook().before_train(
         SimpleNamespace(
             model=model,
