@@ -16,6 +16,7 @@ mend_ssd_prediction()
 from tbd import datasets, engine, evaluation, generative, heads, losses, visualization
 from tbd.detectors import TeacherStudentDetector
 from tbd.distill import (
+    ChannelWiseDistillation,
     HarmonyDistillation,
     LocalizationDistillation,
     PearsonFeatureDistillation,
@@ -35,6 +36,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AutoEncoder",
+    "ChannelWiseDistillation",
     "ConvAutoEncoder",
     "GenerativeAdversarialNetwork",
     "HarmonyDistillation",

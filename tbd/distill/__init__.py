@@ -1,6 +1,7 @@
 """Distillation terms, one file each, on the views that they share."""
 
 from tbd.distill.build import build_terms, term_types
+from tbd.distill.channel_wise import ChannelWiseDistillation, channel_wise_loss
 from tbd.distill.ground_truth import GroundTruth
 from tbd.distill.harmony import HarmonyDistillation, harmony_distillation_loss
 from tbd.distill.harmony_maps import harmony_maps
@@ -28,6 +29,7 @@ from tbd.distill.term import DistillationTerm, Read, UnsuitablePairError
 from tbd.distill.view import View
 
 __all__ = [
+    "ChannelWiseDistillation",
     "DetectorSpec",
     "DistillationTerm",
     "GroundTruth",
@@ -48,6 +50,7 @@ __all__ = [
     "WeightSchedule",
     "bin_distribution_loss",
     "build_terms",
+    "channel_wise_loss",
     "harmony_distillation_loss",
     "harmony_maps",
     "pearson_feature_loss",
