@@ -6,6 +6,7 @@ from tbd.distill.ground_truth import GroundTruth
 from tbd.distill.harmony import HarmonyDistillation, harmony_distillation_loss
 from tbd.distill.harmony_maps import harmony_maps
 from tbd.distill.localization import LocalizationDistillation
+from tbd.distill.masked_generative import MaskedGenerativeDistillation, masked_generative_loss
 from tbd.distill.pearson import PearsonFeatureDistillation, pearson_feature_loss
 from tbd.distill.prediction_losses import (
     bin_distribution_loss,
@@ -37,6 +38,7 @@ __all__ = [
     "HeadSpec",
     "InputSpec",
     "LocalizationDistillation",
+    "MaskedGenerativeDistillation",
     "PearsonFeatureDistillation",
     "Progress",
     "QuerySpec",
@@ -53,6 +55,7 @@ __all__ = [
     "channel_wise_loss",
     "harmony_distillation_loss",
     "harmony_maps",
+    "masked_generative_loss",
     "pearson_feature_loss",
     "quality_focal_distillation_loss",
     "roi_box_loss",

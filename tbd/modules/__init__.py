@@ -1,6 +1,7 @@
 """Small networks that distillation trains beside the student and that are dropped afterwards."""
 
 from tbd.modules.adaptation import AdaptationKind, build_adaptation
+from tbd.modules.generation import build_generation
 from tbd.modules.recurrent_task_weight import RecurrentTaskWeightGenerator
 from tbd.modules.task_weight import TaskWeightGenerator
 from tbd.modules.weight_generators import WeightGenerator, build_weight_generator
@@ -11,5 +12,6 @@ __all__ = [
     "TaskWeightGenerator",
     "WeightGenerator",
     "build_adaptation",
+    "build_generation",
     "build_weight_generator",
 ]
