@@ -5,6 +5,7 @@ because importing anything of ``tbd`` imports MMDetection, which takes seconds.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +20,9 @@ COMMANDS = {
     "benchmark": "measure time and memory of a distilled training step",
 }
 """Subcommand → what it does. The subcommand is the module of that name in ``tbd.cli``."""
+
+TRACEBACK_VARIABLE = "TBD_TRACEBACK"
+"""Environment variable that, set to 1, shows where an error of the user's came from."""
 
 _HELP = """\
 Distill object detectors with MMDetection.
@@ -51,8 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # The rest belongs to the subcommand, whose module knows its options.
     command = parser.parse_args(given[:1] or ["--help"]).command
 
-    from tbd.cli import run_command
-
+    try:
+        from tbd.cli import run_command
+    except ImportError as error:
+        # Without a name it is not Python's own, but advice: what to install, or what to remove.
+        if error.name or os.environ.get(TRACEBACK_VARIABLE) == "1":
+            raise
+        parser.exit(2, f"tbd: error: {error}\n")
     run_command(command, given[1:], prog=f"tbd {command}")
 
 
@@ -60,7 +69,7 @@ def _version() -> str:
     try:
         return version("tbd")
     except PackageNotFoundError:
-        return "that is not installed"
+        return "(not installed)"
 
 
 if __name__ == "__main__":

@@ -29,9 +29,14 @@ find_python() {
   return 1
 }
 
-# What decides the content of the environment; ROOT because the installation is editable.
+# What decides the content of the environment; ROOT because the installation is editable. The version
+# of an editable installation is the one that tbd had then.
 wanted() {
-  { echo "$ROOT $EXTRAS"; cat "$ROOT/pyproject.toml" "$ROOT/constraints.txt"; } | cksum
+  {
+    echo "$ROOT $EXTRAS"
+    cat "$ROOT/pyproject.toml" "$ROOT/constraints.txt"
+    grep __version__ "$ROOT/tbd/__init__.py"
+  } | cksum
 }
 
 STAMP=$VENV/.tbd-installed

@@ -1,6 +1,6 @@
 """A fully connected autoencoder with a code of three numbers on scikit-learn's digits.
 
-Needs scikit-learn: pip install "tbd[generative]".
+Needs scikit-learn: pip install scikit-learn.
 """
 
 _base_ = ["../_base_/datasets/digits.py", "../_base_/generative/autoencoding.py"]

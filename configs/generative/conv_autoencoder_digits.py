@@ -1,6 +1,6 @@
 """A convolutional autoencoder with a code of 8×4×4 numbers on scikit-learn's digits.
 
-Needs scikit-learn: pip install "tbd[generative]".
+Needs scikit-learn: pip install scikit-learn.
 """
 
 _base_ = ["../_base_/datasets/digits.py", "../_base_/generative/autoencoding.py"]

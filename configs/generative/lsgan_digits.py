@@ -1,6 +1,6 @@
 """A least-squares GAN of fully connected networks on scikit-learn's digits.
 
-Needs scikit-learn: pip install "tbd[generative]".
+Needs scikit-learn: pip install scikit-learn.
 Needs also the classifier that judges the images, of configs/generative/classifier_digits.py.
 """
 

@@ -1,6 +1,6 @@
 """A variational autoencoder with a code of 20 numbers on scikit-learn's digits.
 
-Needs scikit-learn: pip install "tbd[generative]".
+Needs scikit-learn: pip install scikit-learn.
 """
 
 _base_ = ["../_base_/datasets/digits.py", "../_base_/generative/autoencoding.py"]

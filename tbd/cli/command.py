@@ -8,8 +8,7 @@ import traceback
 from collections.abc import Sequence
 from types import TracebackType
 
-TRACEBACK_VARIABLE = "TBD_TRACEBACK"
-"""Environment variable that, set to 1, does what ``--traceback`` does."""
+from tbd_command import TRACEBACK_VARIABLE
 
 
 def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | None = None) -> None:

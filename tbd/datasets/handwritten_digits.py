@@ -43,7 +43,7 @@ class DigitsDataset(LabelledImages):
         except ImportError as error:
             raise ImportError(
                 "tbd.DigitsDataset reads the digits that scikit-learn ships; install it with "
-                "pip install 'tbd[generative]', or scikit-learn itself"
+                "pip install scikit-learn"
             ) from error
         digits = load_digits()
         images = _enlarge(torch.from_numpy(digits.images).float(), image_size)

@@ -9,8 +9,7 @@ from tiny_run import ROOT, process_environment
 
 import tbd
 from tbd.cli import run_command
-from tbd.cli.command import TRACEBACK_VARIABLE
-from tbd_command import COMMANDS, main
+from tbd_command import COMMANDS, TRACEBACK_VARIABLE, main
 
 TOOLS = {
     "train": "train.py",
@@ -120,6 +119,26 @@ def test_an_error_that_nobody_foresaw_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr("tbd.cli.train.train", lambda *args, **kwargs: int("one"))
     with pytest.raises(ValueError, match="invalid literal"):
         main(["train", "config.py"])
+
+
+@pytest.mark.parametrize("traceback", [False, True])
+def test_a_missing_mmdetection_is_explained(traceback):
+    code = (
+        "import sys, tbd_command\n"
+        "from importlib import util\n"
+        "find = util.find_spec\n"
+        "util.find_spec = lambda name, *more: None if name == 'mmdet' else find(name, *more)\n"
+        "tbd_command.main(['train', 'config.py'])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env=process_environment(**{TRACEBACK_VARIABLE: str(int(traceback))}),
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == (1 if traceback else 2)
+    assert ("Traceback" in run.stderr) == traceback
+    assert "tbd needs MMDetection, but cannot find mmdet. Install the rest:" in run.stderr
 
 
 def test_a_tool_names_itself_in_messages(monkeypatch, capsys):

@@ -1,4 +1,7 @@
+import ast
+import re
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 
@@ -48,8 +51,8 @@ def test_neither(environment):
     with pytest.raises(ImportError) as error:
         check_distribution()
     assert "cannot find mmdet, mmengine, mmcv" in str(error.value)
-    assert 'pip install "tbd[onedl]"' in str(error.value)
-    assert 'pip install "tbd[openmmlab]"' in str(error.value)
+    assert "pip install 'onedl-mmdetection>=3.5.1' " in str(error.value)
+    assert "pip install 'mmdet>=3.3.0' " in str(error.value)
 
 
 def test_part_of_one(environment):
@@ -57,8 +60,8 @@ def test_part_of_one(environment):
     with pytest.raises(ImportError) as error:
         check_distribution()
     assert "cannot find mmcv" in str(error.value)
-    assert "tbd[openmmlab]" in str(error.value)
-    assert "tbd[onedl]" not in str(error.value)
+    assert "pip install 'mmdet>=3.3.0' " in str(error.value)
+    assert "onedl" not in str(error.value)
 
 
 @pytest.mark.parametrize("intruder", ["mmdet", "mmengine", "mmcv", "mmcv-lite", "mmcv-full"])
@@ -70,5 +73,12 @@ def test_both(environment, intruder):
     assert "onedl-mmcv 1.2.3" in message
     assert f"{intruder} 1.2.3" in message
     assert f"pip uninstall -y onedl-mmdetection onedl-mmengine onedl-mmcv {intruder}\n" in message
-    assert 'pip install "tbd[onedl]"' in message
-    assert 'pip install "tbd[openmmlab]"' in message
+    assert "pip install 'onedl-mmdetection>=3.5.1' " in message
+    assert "pip install 'mmdet>=3.3.0' " in message
+
+
+def test_the_advice_is_what_the_extras_ask_for():
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    for name, extra in {"OneDL": "onedl", "OpenMMLab": "openmmlab"}.items():
+        listed = re.search(rf"^{extra} = (\[.*?\])", text, re.MULTILINE | re.DOTALL)
+        assert distribution._REQUIREMENTS[name] == tuple(ast.literal_eval(listed[1]))

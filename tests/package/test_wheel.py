@@ -1,5 +1,6 @@
 """The package as its users have it: built, installed, and run far from the source tree."""
 
+import email
 import filecmp
 import os
 import shutil
@@ -116,6 +117,21 @@ def test_the_wheel_holds_what_the_package_is_made_of(wheel, source, tmp_path):
     # Straight from the source tree, as pip builds it there, the wheel is the same.
     direct = build("wheel", source, tmp_path / "direct")
     assert set(zipfile.ZipFile(direct).namelist()) == names
+
+
+def test_what_an_index_shows(wheel):
+    folder = f"tbd-{tbd.__version__}.dist-info"
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = email.message_from_bytes(archive.read(f"{folder}/METADATA"))
+    assert metadata["Version"] == tbd.__version__
+    assert metadata["Author"] == "tbd contributors"
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata.get_payload().startswith("# tbd: ")
+    assert metadata.get_all("Project-URL") == ["Paper, https://arxiv.org/abs/2208.03006"]
+    # Installing tbd must not put one distribution of MMDetection over the other.
+    needed = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
+    assert any(line.startswith("torch") for line in needed)
+    assert not any("mm" in line for line in needed)
 
 
 def test_the_wheel_carries_the_configs_of_the_repository(environment, far_away):
