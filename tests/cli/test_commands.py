@@ -16,6 +16,7 @@ TOOLS = {
     "test": "test.py",
     "export": "export_student.py",
     "compare": "compare.py",
+    "search": "search_weights.py",
     "analyze": "analyze_harmony.py",
     "pairs": "pair_matrix.py",
     "benchmark": "benchmark_step.py",

@@ -1,0 +1,177 @@
+"""Search of a method's loss weights, with the same budget for every method."""
+
+import json
+import math
+import os
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from tbd.engine.config import load_config
+from tbd.files import write_file
+from tbd.studies.comparison.comparison import finish_run
+from tbd.studies.comparison.runs import Run, make_run
+from tbd.visualization.markdown import markdown_table
+
+SEARCH_SEEDS = (100, 101, 102)
+"""Seeds that choose, and that no final table uses. The first of them tries every factor."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One factor by which a method's weights were multiplied.
+
+    Attributes:
+        factor: The factor; 1 leaves the config as it is.
+        config: Config file that was trained.
+        weights: Config key → weight.
+        aps: Seed → AP in percent.
+    """
+
+    factor: float
+    config: str
+    weights: Mapping[str, float]
+    aps: Mapping[int, float]
+
+
+def search(
+    config: str,
+    keys: Sequence[str],
+    work_dir: str | os.PathLike[str],
+    *,
+    teacher: str | None = None,
+    teacher_seed: int = 0,
+    trials: int = 6,
+    step: float = 2.0,
+    finalists: int = 2,
+    options: Sequence[str] = (),
+) -> Trial:
+    """Find the factor of a method's weights that gives the highest AP.
+
+    The weights are multiplied together by powers of ``step`` around 1. Every factor is trained from
+    the first of :data:`SEARCH_SEEDS`, the best ones from the others too; the highest mean wins.
+    Finished runs are kept, so that the same call goes on after an interruption.
+
+    Writes ``<name of the config>.json`` and ``.md`` with all trials to the work directory, the
+    configs of the trials to ``configs`` in it, and each run to a folder of its own.
+
+    Args:
+        config: Config file of a distillation.
+        keys: Config keys of its weights, such as ``model.distill.hd.loss_weight``.
+        work_dir: Folder for everything. A teacher that is trained in it already is taken.
+        teacher: Config of the teacher, trained once.
+        teacher_seed: The seed of the teacher.
+        trials: Number of factors.
+        step: Ratio of neighbouring factors, above 1.
+        finalists: How many of the best are trained from all seeds.
+        options: ``--cfg-options`` for all runs, ``key=value``.
+
+    Returns:
+        The trial that won.
+
+    Raises:
+        ValueError: A key is no positive number of the config, or a number is out of range.
+        RuntimeError: A training failed.
+    """
+    if trials < 1 or not 1 <= finalists <= trials or not step > 1:
+        raise ValueError(
+            f"trials must be at least 1, finalists from 1 to trials, step above 1; got {trials}, "
+            f"{finalists}, {step}."
+        )
+    root = Path(work_dir)
+    weights = _weights(config, keys)
+    teacher_run = None
+    if teacher is not None:
+        teacher_run = make_run(teacher, teacher_seed, root, options)
+        finish_run(teacher_run)
+
+    def train(trial: Trial, seed: int) -> Trial:
+        run: Run = make_run(trial.config, seed, root, options, teacher_run)
+        print(f"\n== {run.name}, seed {seed} ==", flush=True)
+        ap = finish_run(run).get("ap") or 0.0
+        return Trial(trial.factor, trial.config, trial.weights, {**trial.aps, seed: ap})
+
+    found = []
+    for factor in factors(trials, step):
+        scaled = {key: factor * weight for key, weight in weights.items()}
+        trial = Trial(factor, _write_config(config, factor, scaled, root), scaled, {})
+        found.append(train(trial, SEARCH_SEEDS[0]))
+        _write(found, config, root)
+    best = sorted(found, key=lambda trial: -trial.aps[SEARCH_SEEDS[0]])[:finalists]
+    for seed in SEARCH_SEEDS[1:]:
+        for trial in best:
+            place = next(i for i, other in enumerate(found) if other.factor == trial.factor)
+            found[place] = train(found[place], seed)
+            _write(found, config, root)
+    winner = max(
+        (trial for trial in found if len(trial.aps) == len(SEARCH_SEEDS)),
+        key=lambda trial: statistics.fmean(trial.aps.values()),
+    )
+    print(f"\n{format_trials(found)}\n\nfactor {winner.factor:g} wins", flush=True)
+    return winner
+
+
+def factors(trials: int, step: float) -> list[float]:
+    """Powers of ``step`` around 1, in ascending order: one more below than above if even."""
+    first = -(trials // 2)
+    return [step**exponent for exponent in range(first, first + trials)]
+
+
+def format_trials(trials: Sequence[Trial]) -> str:
+    """Format trials as a Markdown table, seeds as columns."""
+    rows = [["factor", "weights", *(f"seed {seed}" for seed in SEARCH_SEEDS), "mean"]]
+    for trial in trials:
+        cells = [f"{trial.aps[seed]:.1f}" if seed in trial.aps else "–" for seed in SEARCH_SEEDS]
+        whole = len(trial.aps) == len(SEARCH_SEEDS)
+        mean = f"{statistics.fmean(trial.aps.values()):.1f}" if whole else "–"
+        weights = ", ".join(f"{weight:g}" for weight in trial.weights.values())
+        rows.append([f"{trial.factor:g}", weights, *cells, mean])
+    return markdown_table(rows)
+
+
+def _weights(config: str, keys: Sequence[str]) -> dict[str, float]:
+    content = load_config(config).to_dict()
+    if not keys:
+        raise ValueError(f"no key to search in {config}.")
+    weights = {}
+    for key in keys:
+        value: Any = content
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not 0 < value < math.inf
+        ):
+            raise ValueError(
+                f"{key} of {config} is {value!r}; a search multiplies positive numbers. Name a "
+                "weight that the config sets, such as model.distill.hd.loss_weight."
+            )
+        weights[key] = float(value)
+    return weights
+
+
+def _write_config(config: str, factor: float, weights: Mapping[str, float], root: Path) -> str:
+    """Write the config of a trial, whose name tells it apart in work directories and tables."""
+    nested: dict[str, Any] = {}
+    for key, weight in weights.items():
+        *parents, last = key.split(".")
+        node = nested
+        for part in parents:
+            node = node.setdefault(part, {})
+        node[last] = weight
+    path = root / "configs" / f"{Path(config).stem}_x{factor:g}.py"
+    base = str(Path(config).resolve())
+    write_file(path, f"_base_ = {base!r}\n\n" + Config(nested).dump())
+    return str(path)
+
+
+def _write(trials: Sequence[Trial], config: str, root: Path) -> None:
+    stem = root / Path(config).stem
+    content = json.dumps([asdict(trial) for trial in trials], indent=2)
+    write_file(stem.with_name(f"{stem.name}.json"), content + "\n")
+    write_file(stem.with_name(f"{stem.name}.md"), format_trials(trials) + "\n")
