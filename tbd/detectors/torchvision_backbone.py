@@ -9,6 +9,7 @@ from mmdet.models.backbones import MobileNetV2
 from torch import Tensor
 
 from tbd.compat import load_checkpoint
+from tbd.files import replacing
 
 _BACKBONE = "features."
 
@@ -60,9 +61,5 @@ def convert_mobilenet_v2_file(
         ValueError: The source is not that checkpoint, see :func:`convert_mobilenet_v2`.
     """
     weights = convert_mobilenet_v2(load_checkpoint(source))
-    path = Path(target)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Renamed when whole: an interrupted conversion leaves no half a file.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    torch.save({"state_dict": weights, "meta": {"source": str(Path(source).name)}}, temporary)
-    temporary.replace(path)
+    with replacing(target) as path:
+        torch.save({"state_dict": weights, "meta": {"source": str(Path(source).name)}}, path)
