@@ -12,6 +12,9 @@ model = dict(
     discriminator=dict(type="tbd.ConvDiscriminator"),
 )
 
+train_cfg = dict(max_epochs=10, val_interval=2)
+default_hooks = dict(checkpoint=dict(interval=2))
+
 val_evaluator = [
     dict(type="tbd.GenerationMetric", classifier_ckpt="work_dirs/classifier_mnist/epoch_10.pth")
 ]

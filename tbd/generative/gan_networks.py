@@ -57,7 +57,8 @@ class FullyConnectedDiscriminator(nn.Sequential):
 class ConvGenerator(nn.Sequential):
     """Two linear layers to a map of a quarter of the image's size, two transposed convolutions.
 
-    Batch norm and ReLU after all layers but the last, after Radford et al. (arXiv 1511.06434).
+    Batch norm and ReLU after all layers but the last, and initial weights of N(0, 0.02²), after
+    Radford et al. (arXiv 1511.06434).
 
     Args:
         noise_size: Length of the noise.
@@ -98,13 +99,15 @@ class ConvGenerator(nn.Sequential):
             nn.ConvTranspose2d(half, out_channels, kernel_size=4, stride=2, padding=1),
             nn.Tanh(),
         )
+        self.apply(_start_small)
 
 
 @MODELS.register_module()
 class ConvDiscriminator(nn.Module):
     """Two 5×5 convolutions with max pooling and two linear layers, to one logit.
 
-    Leaky ReLU (0.2) between all of them.
+    Leaky ReLU (0.2) between all of them; initial weights of N(0, 0.02²), as in the generator. With
+    larger ones it would win before the generator has learned anything.
 
     Args:
         image_shape: Channels, height and width of the images, at least 16 each of the latter.
@@ -138,7 +141,15 @@ class ConvDiscriminator(nn.Module):
         self.features.to(memory_format=torch.channels_last)
         size = second * math.prod(((s - 4) // 2 - 4) // 2 for s in (height, width))
         self.classifier = fully_connected((size, size, 1), _leaky_relu)
+        self.apply(_start_small)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logit [N, 1] that the images [N, C, H, W] are real."""
         return self.classifier(self.features(images))
+
+
+def _start_small(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
