@@ -6,3 +6,4 @@ Needs scikit-learn: pip install scikit-learn.
 _base_ = ["../_base_/datasets/digits.py", "../_base_/generative/autoencoding.py"]
 
 model = dict(type="tbd.AutoEncoder")
+train_cfg = dict(max_epochs=200, val_interval=50)

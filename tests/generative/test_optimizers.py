@@ -1,9 +1,11 @@
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from torch import nn
 
-from tbd.generative import SeparateOptimWrapperConstructor
+from tbd.engine import training
+from tbd.generative import SeparateOptimWrapperConstructor, optimizers
 
 
 def model():
@@ -54,3 +56,21 @@ def test_another_type_of_optimizer_takes_nothing_over():
 def test_unknown_networks_and_missing_optimizers_are_errors(config):
     with pytest.raises(ValueError, match="it needs optimizer, and its networks are one, two"):
         SeparateOptimWrapperConstructor(config)(model())
+
+
+def test_the_option_for_mixed_precision_reaches_every_network(monkeypatch):
+    configs = []
+
+    def build(network, config):
+        configs.append(config)
+        return OptimWrapper(torch.optim.SGD(network.parameters(), lr=0.1))
+
+    monkeypatch.setattr(training, "is_cuda_available", lambda: True)
+    monkeypatch.setattr(optimizers, "build_optim_wrapper", build)
+    cfg = Config(dict(optim_wrapper=dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.1))))
+    training._enable_amp(cfg)
+    SeparateOptimWrapperConstructor(cfg.optim_wrapper)(model())
+    assert len(configs) == 2
+    for config in configs:
+        assert config["type"] == "AmpOptimWrapper"
+        assert config["loss_scale"] == "dynamic"
