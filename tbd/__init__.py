@@ -16,9 +16,11 @@ mend_ssd_prediction()
 from tbd import datasets, engine, evaluation, generative, heads, losses, visualization
 from tbd.detectors import TeacherStudentDetector
 from tbd.distill import (
+    BinaryClassificationDistillation,
     ChannelWiseDistillation,
     HarmonyDistillation,
     LocalizationDistillation,
+    LogitDistillation,
     MaskedGenerativeDistillation,
     PearsonFeatureDistillation,
     RoIDistillation,
@@ -37,12 +39,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AutoEncoder",
+    "BinaryClassificationDistillation",
     "ChannelWiseDistillation",
     "ConvAutoEncoder",
     "GenerativeAdversarialNetwork",
     "HarmonyDistillation",
     "HarmonyScoreHead",
     "LocalizationDistillation",
+    "LogitDistillation",
     "MaskedGenerativeDistillation",
     "PearsonFeatureDistillation",
     "RecurrentTaskWeightGenerator",

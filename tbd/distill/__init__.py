@@ -1,11 +1,17 @@
 """Distillation terms, one file each, on the views that they share."""
 
+from tbd.distill.binary_classification import BinaryClassificationDistillation
 from tbd.distill.build import build_terms, term_types
 from tbd.distill.channel_wise import ChannelWiseDistillation, channel_wise_loss
 from tbd.distill.ground_truth import GroundTruth
 from tbd.distill.harmony import HarmonyDistillation, harmony_distillation_loss
 from tbd.distill.harmony_maps import harmony_maps
 from tbd.distill.localization import LocalizationDistillation
+from tbd.distill.logit import (
+    LogitDistillation,
+    sigmoid_distillation_loss,
+    softmax_distillation_loss,
+)
 from tbd.distill.masked_generative import MaskedGenerativeDistillation, masked_generative_loss
 from tbd.distill.pearson import PearsonFeatureDistillation, pearson_feature_loss
 from tbd.distill.prediction_losses import (
@@ -30,6 +36,7 @@ from tbd.distill.term import DistillationTerm, Read, UnsuitablePairError
 from tbd.distill.view import View
 
 __all__ = [
+    "BinaryClassificationDistillation",
     "ChannelWiseDistillation",
     "DetectorSpec",
     "DistillationTerm",
@@ -38,6 +45,7 @@ __all__ = [
     "HeadSpec",
     "InputSpec",
     "LocalizationDistillation",
+    "LogitDistillation",
     "MaskedGenerativeDistillation",
     "PearsonFeatureDistillation",
     "Progress",
@@ -60,6 +68,8 @@ __all__ = [
     "quality_focal_distillation_loss",
     "roi_box_loss",
     "roi_classification_loss",
+    "sigmoid_distillation_loss",
+    "softmax_distillation_loss",
     "task_decoupled_feature_loss",
     "term_types",
 ]

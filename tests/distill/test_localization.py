@@ -4,63 +4,13 @@ import pytest
 import tiny
 import torch
 import views
+from dense_views import BOXES, SIZES, STRIDES, every_prediction, losses, overlaps, predictions, spec
 
-from tbd.distill import (
-    DetectorSpec,
-    HeadSpec,
-    LocalizationDistillation,
-    bin_distribution_loss,
-)
+from tbd.distill import LocalizationDistillation, bin_distribution_loss
 from tbd.distill.object_regions import find_object_regions
-from tbd.predictions import DensePredictions
 from tbd.registry import MODELS
 
 LD = dict(hd=None, tfd=None, ld=dict(type="tbd.LocalizationDistillation"))
-SIZES, STRIDES = [(16, 16), (1, 1)], ((4, 4), (64, 64))
-BOXES = [torch.tensor([[14.0, 14, 46, 46]]), torch.empty(0, 4), torch.tensor([[2.0, 5, 30, 44]])]
-
-
-def spec(role, **head):
-    head = dict(encoding="bins", bins=5, anchors_per_location=(1, 1), prior_layout="points") | head
-    return DetectorSpec(
-        role=role,
-        type="Detector",
-        neck="neck",
-        channels=(8, 8),
-        strides=STRIDES,
-        head=HeadSpec(name="bbox_head", type=f"{role}Head", num_classes=2, **head),
-    )
-
-
-def predictions(seed, anchors=1, dtype=torch.float64):
-    generator = torch.Generator().manual_seed(seed)
-
-    def random(channels, size):
-        return torch.randn(len(BOXES), channels, *size, generator=generator, dtype=torch.float64)
-
-    low = [torch.rand(3, h * w * anchors, 2, generator=generator).double() * 40 for h, w in SIZES]
-    boxes = [torch.cat([corner, corner + 5 + corner.flip(2) / 3], dim=2) for corner in low]
-    return DensePredictions(
-        [random(2 * anchors, size).to(dtype) for size in SIZES],
-        2,
-        decode=lambda: boxes,
-        regression=[random(20 * anchors, size).to(dtype) for size in SIZES],
-        encoding="bins",
-    )
-
-
-def losses(term, student, teacher, **head):
-    term.connect(spec("student", **head), spec("teacher", **head))
-    return term(views.view(BOXES, predictions=student), views.view(BOXES, predictions=teacher))
-
-
-def giou(a, b):
-    width = max(min(a[2], b[2]) - max(a[0], b[0]), 0)
-    height = max(min(a[3], b[3]) - max(a[1], b[1]), 0)
-    area = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
-    union = sum(area) - width * height
-    around = (max(a[2], b[2]) - min(a[0], b[0])) * (max(a[3], b[3]) - min(a[1], b[1]))
-    return width * height / union - (around - union) / around
 
 
 @pytest.mark.parametrize(("form", "anchors"), [("bins", 1), ("bins", 2), ("giou", 2)])
@@ -68,29 +18,22 @@ def test_losses_against_a_loop_over_predictions(form, anchors):
     student, teacher = predictions(0, anchors), predictions(1, anchors)
     regions = find_object_regions(views.ground_truth(BOXES), SIZES, STRIDES)
     main = valuable = 0.0
-    for level, (height, width) in enumerate(SIZES):
-        for image in range(len(BOXES)):
-            for y in range(height):
-                for x in range(width):
-                    for anchor in range(anchors):
-                        logits = student.cls_logits[level][image, 2 * anchor : 2 * anchor + 2, y, x]
-                        score = 1 / (1 + math.exp(-logits.max()))
-                        index = (y * width + x) * anchors + anchor
-                        if form == "giou":
-                            pair = [
-                                s.boxes[level][image, index].tolist() for s in (student, teacher)
-                            ]
-                            difference = 1 - giou(*pair)
-                        else:
-                            channels = slice(20 * anchor, 20 * anchor + 20)
-                            rows = [
-                                side.regression[level][image, channels, y, x].reshape(4, 5)
-                                for side in (student, teacher)
-                            ]
-                            difference = bin_distribution_loss(*rows, 10.0).mean().item()
-                        if regions.main[level][image, y, x]:
-                            main += score * difference
-                        valuable += regions.valuable[level][image, y, x].item() * difference
+    for level, image, y, x, anchor, index in every_prediction(anchors):
+        logits = student.cls_logits[level][image, 2 * anchor : 2 * anchor + 2, y, x]
+        score = 1 / (1 + math.exp(-logits.max()))
+        if form == "giou":
+            pair = [side.boxes[level][image, index].tolist() for side in (student, teacher)]
+            difference = 1 - overlaps(*pair)[1]
+        else:
+            channels = slice(20 * anchor, 20 * anchor + 20)
+            rows = [
+                side.regression[level][image, channels, y, x].reshape(4, 5)
+                for side in (student, teacher)
+            ]
+            difference = bin_distribution_loss(*rows, 10.0).mean().item()
+        if regions.main[level][image, y, x]:
+            main += score * difference
+        valuable += regions.valuable[level][image, y, x].item() * difference
     assert main > 0
     assert valuable > 0
     found = losses(
@@ -134,10 +77,7 @@ def test_half_precision_gives_float32():
 def test_images_without_objects_cost_nothing_but_stay_in_the_graph():
     student, teacher = predictions(0), predictions(1)
     student.regression[0].requires_grad_()
-    term = LocalizationDistillation()
-    term.connect(spec("student"), spec("teacher"))
-    empty = [torch.empty(0, 4)] * 3
-    found = term(views.view(empty, predictions=student), views.view(empty, predictions=teacher))
+    found = losses(LocalizationDistillation(), student, teacher, boxes=[torch.empty(0, 4)] * 3)
     sum(found.values()).backward()
     assert all(loss == 0 for loss in found.values())
     assert student.regression[0].grad.eq(0).all()
