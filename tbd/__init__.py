@@ -17,6 +17,7 @@ from tbd import datasets, engine, evaluation, generative, heads, losses, visuali
 from tbd.detectors import TeacherStudentDetector
 from tbd.distill import (
     BinaryClassificationDistillation,
+    AdversarialFeatureDistillation,
     ChannelWiseDistillation,
     HarmonyDistillation,
     LocalizationDistillation,
@@ -25,6 +26,7 @@ from tbd.distill import (
     PearsonFeatureDistillation,
     RoIDistillation,
     TaskDecoupledFeatureDistillation,
+    VariationalInformationDistillation,
 )
 from tbd.generative import (
     AutoEncoder,
@@ -38,6 +40,7 @@ from tbd.modules import RecurrentTaskWeightGenerator, TaskWeightGenerator
 __version__ = "0.1.0"
 
 __all__ = [
+    "AdversarialFeatureDistillation",
     "AutoEncoder",
     "BinaryClassificationDistillation",
     "ChannelWiseDistillation",
@@ -55,6 +58,7 @@ __all__ = [
     "TaskWeightGenerator",
     "TeacherStudentDetector",
     "VariationalAutoEncoder",
+    "VariationalInformationDistillation",
     "configs_dir",
     "datasets",
     "engine",

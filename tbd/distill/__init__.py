@@ -1,6 +1,7 @@
 """Distillation terms, one file each, on the views that they share."""
 
 from tbd.distill.binary_classification import BinaryClassificationDistillation
+from tbd.distill.adversarial import AdversarialFeatureDistillation
 from tbd.distill.build import build_terms, term_types
 from tbd.distill.channel_wise import ChannelWiseDistillation, channel_wise_loss
 from tbd.distill.ground_truth import GroundTruth
@@ -33,10 +34,15 @@ from tbd.distill.task_decoupled import (
     task_decoupled_feature_loss,
 )
 from tbd.distill.term import DistillationTerm, Read, UnsuitablePairError
+from tbd.distill.variational_information import (
+    VariationalInformationDistillation,
+    variational_information_loss,
+)
 from tbd.distill.view import View
 
 __all__ = [
     "BinaryClassificationDistillation",
+    "AdversarialFeatureDistillation",
     "ChannelWiseDistillation",
     "DetectorSpec",
     "DistillationTerm",
@@ -56,6 +62,7 @@ __all__ = [
     "TaskDecoupledFeatureDistillation",
     "TowerSpec",
     "UnsuitablePairError",
+    "VariationalInformationDistillation",
     "View",
     "WeightSchedule",
     "bin_distribution_loss",
@@ -72,4 +79,5 @@ __all__ = [
     "softmax_distillation_loss",
     "task_decoupled_feature_loss",
     "term_types",
+    "variational_information_loss",
 ]
