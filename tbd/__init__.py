@@ -16,8 +16,8 @@ mend_ssd_prediction()
 from tbd import datasets, engine, evaluation, generative, heads, losses, visualization
 from tbd.detectors import TeacherStudentDetector
 from tbd.distill import (
-    BinaryClassificationDistillation,
     AdversarialFeatureDistillation,
+    BinaryClassificationDistillation,
     ChannelWiseDistillation,
     HarmonyDistillation,
     LocalizationDistillation,

@@ -1,7 +1,7 @@
 """Distillation terms, one file each, on the views that they share."""
 
-from tbd.distill.binary_classification import BinaryClassificationDistillation
 from tbd.distill.adversarial import AdversarialFeatureDistillation
+from tbd.distill.binary_classification import BinaryClassificationDistillation
 from tbd.distill.build import build_terms, term_types
 from tbd.distill.channel_wise import ChannelWiseDistillation, channel_wise_loss
 from tbd.distill.ground_truth import GroundTruth
@@ -41,8 +41,8 @@ from tbd.distill.variational_information import (
 from tbd.distill.view import View
 
 __all__ = [
-    "BinaryClassificationDistillation",
     "AdversarialFeatureDistillation",
+    "BinaryClassificationDistillation",
     "ChannelWiseDistillation",
     "DetectorSpec",
     "DistillationTerm",
