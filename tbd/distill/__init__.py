@@ -4,6 +4,7 @@ from tbd.distill.adversarial import AdversarialFeatureDistillation
 from tbd.distill.binary_classification import BinaryClassificationDistillation
 from tbd.distill.build import build_terms, term_types
 from tbd.distill.channel_wise import ChannelWiseDistillation, channel_wise_loss
+from tbd.distill.focal_global import FocalGlobalDistillation, attention_loss, focal_feature_loss
 from tbd.distill.ground_truth import GroundTruth
 from tbd.distill.harmony import HarmonyDistillation, harmony_distillation_loss
 from tbd.distill.harmony_maps import harmony_maps
@@ -46,6 +47,7 @@ __all__ = [
     "ChannelWiseDistillation",
     "DetectorSpec",
     "DistillationTerm",
+    "FocalGlobalDistillation",
     "GroundTruth",
     "HarmonyDistillation",
     "HeadSpec",
@@ -65,9 +67,11 @@ __all__ = [
     "VariationalInformationDistillation",
     "View",
     "WeightSchedule",
+    "attention_loss",
     "bin_distribution_loss",
     "build_terms",
     "channel_wise_loss",
+    "focal_feature_loss",
     "harmony_distillation_loss",
     "harmony_maps",
     "masked_generative_loss",

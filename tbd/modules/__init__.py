@@ -2,12 +2,14 @@
 
 from tbd.modules.adaptation import AdaptationKind, build_adaptation
 from tbd.modules.generation import build_generation
+from tbd.modules.global_context import GlobalContextPair
 from tbd.modules.recurrent_task_weight import RecurrentTaskWeightGenerator
 from tbd.modules.task_weight import TaskWeightGenerator
 from tbd.modules.weight_generators import WeightGenerator, build_weight_generator
 
 __all__ = [
     "AdaptationKind",
+    "GlobalContextPair",
     "RecurrentTaskWeightGenerator",
     "TaskWeightGenerator",
     "WeightGenerator",

@@ -1,0 +1,18 @@
+"""Faster R-CNN by FGD on COCO, 24 epochs: ResNet-101 (39.8 AP, downloaded) teaches ResNet-50.
+
+Needs COCO in data/coco. The learning rate is for 8 GPUs × 2 images; --auto-scale-lr adapts it.
+"""
+
+_base_ = "../tbd/tbd_faster-rcnn_r101_r50.py"
+model = dict(
+    distill=dict(
+        _delete_=True,
+        fgd=dict(
+            type="tbd.FocalGlobalDistillation",
+            foreground_weight=5e-5,
+            background_weight=2.5e-5,
+            attention_weight=5e-5,
+            context_weight=5e-7,
+        ),
+    )
+)
