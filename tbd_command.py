@@ -32,7 +32,7 @@ commands:
 {commands}
 
 example:
-  tbd train configs/tbd_retinanet_r101_r50.py --amp
+  tbd train tbd::tbd_retinanet_r101_r50.py --amp
 
 'tbd COMMAND --help' describes a command."""
 

@@ -2,7 +2,7 @@
 
 Example::
 
-  tbd benchmark configs/tbd_retinanet_r101_r50.py --batch-size 2 --height 800 --width 1344
+  tbd benchmark tbd::tbd_retinanet_r101_r50.py --batch-size 2 --height 800 --width 1344
 """
 
 import argparse

@@ -4,12 +4,13 @@ Run it again to resume: finished runs are kept, an interrupted one goes on.
 
 Example::
 
-  tbd compare configs/shapes/retinanet_student_shapes.py configs/shapes/tbd_retinanet_shapes.py \
-    --teacher configs/shapes/retinanet_teacher_shapes.py --seeds 0 1 2
+  tbd compare tbd::shapes/retinanet_student_shapes.py tbd::shapes/tbd_retinanet_shapes.py \
+    --teacher tbd::shapes/retinanet_teacher_shapes.py --seeds 0 1 2
 """
 
 import argparse
 
+from tbd.cli.options import key_value
 from tbd.studies.comparison import compare
 
 
@@ -36,7 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="default: work_dirs/comparison",
     )
     parser.add_argument(
-        "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="settings of all runs"
+        "--cfg-options",
+        type=key_value,
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="settings of all runs",
     )
     parser.add_argument(
         "--pictures",

@@ -2,7 +2,7 @@ r"""Write the student of a distillation as a plain MMDetection checkpoint and co
 
 Example::
 
-  tbd export configs/tbd_retinanet_r101_r50.py work_dirs/tbd_retinanet_r101_r50/epoch_24.pth \
+  tbd export tbd::tbd_retinanet_r101_r50.py work_dirs/tbd_retinanet_r101_r50/epoch_24.pth \
     --out-dir exported
 """
 

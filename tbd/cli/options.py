@@ -12,11 +12,20 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--cfg-options``, as MMDetection's tools have it."""
     parser.add_argument(
         "--cfg-options",
+        type=key_value,
         nargs="+",
         action=DictAction,
         metavar="KEY=VALUE",
         help="override the config; data_root=FOLDER moves the whole data set",
     )
+
+
+def key_value(text: str) -> str:
+    """Check that a word of ``--cfg-options`` sets something."""
+    key, sign, _ = text.partition("=")
+    if not key or not sign:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form KEY=VALUE")
+    return text
 
 
 def add_launcher(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ distilled into itself.
 
 Example::
 
-  tbd pairs configs/tbd_retinanet_r101_r50.py mmdet::fcos/fcos_r50_fpn_gn-head_1x_coco.py
+  tbd pairs tbd::tbd_retinanet_r101_r50.py mmdet::fcos/fcos_r50_fpn_gn-head_1x_coco.py
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
 Example::
 
-  tbd test configs/tbd_retinanet_r101_r50.py work_dirs/tbd_retinanet_r101_r50/epoch_24.pth
+  tbd test tbd::tbd_retinanet_r101_r50.py work_dirs/tbd_retinanet_r101_r50/epoch_24.pth
 """
 
 import argparse

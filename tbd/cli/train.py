@@ -2,7 +2,7 @@
 
 Example::
 
-  tbd train configs/tbd_retinanet_r101_r50.py --amp --cfg-options optim_wrapper.optimizer.lr=0.005
+  tbd train tbd::tbd_retinanet_r101_r50.py --amp --cfg-options optim_wrapper.optimizer.lr=0.005
 """
 
 import argparse

@@ -90,7 +90,10 @@ def test_the_tool_is_a_door_to_the_command(name):
         ["train"],
         ["train", "config.py", "--no-such-option"],
         ["train", "config.py", "--launcher", "ssh"],
+        ["train", "config.py", "--cfg-options", "data_root"],
+        ["compare", "config.py", "--cfg-options", "=1"],
         ["train", "no/such/config.py"],
+        ["train", "tbd::no_such_config.py"],
         ["analyze", "config.py"],
         ["analyze", "a.py", "a.pth", "--names", "a", "b"],
     ],
@@ -100,7 +103,7 @@ def test_what_the_user_got_wrong_is_said_in_the_last_line(arguments, capsys):
         main(arguments)
     assert exit_.value.code == 2
     error = capsys.readouterr().err
-    assert re.match(r"tbd( train| analyze)?: error: ", error.splitlines()[-1])
+    assert re.match(r"tbd( train| compare| analyze)?: error: ", error.splitlines()[-1])
     assert "Traceback" not in error
 
 

@@ -82,23 +82,26 @@ def wheel(sdist, tmp_path_factory):
     return build("wheel", unpacked, tmp_path_factory.mktemp("wheel") / "out")
 
 
-@pytest.fixture(scope="module")
-def environment(wheel, tmp_path_factory):
-    """A new virtual environment with the wheel in it.
+def install(wheel, folder):
+    """A new virtual environment with a wheel in it.
 
     Its dependencies are those of the environment that runs the test, lent by a path file: torch
     alone would be gigabytes to download. Path files inside that environment are not read, so an
     editable installation of tbd there stays out of sight.
     """
-    folder = tmp_path_factory.mktemp("environment")
     start(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder)
     python = folder / "bin" / "python"
-    install = ["install", "--quiet", "--no-deps", "--no-index", wheel]
-    start(sys.executable, "-m", "pip", "--python", python, *install, cwd=folder)
+    arguments = ["install", "--quiet", "--no-deps", "--no-index", wheel]
+    start(sys.executable, "-m", "pip", "--python", python, *arguments, cwd=folder)
     where = "import sysconfig; print(sysconfig.get_path('purelib'))"
     packages = Path(start(python, "-c", where, cwd=folder).strip())
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     return folder
+
+
+@pytest.fixture(scope="module")
+def environment(wheel, tmp_path_factory):
+    return install(wheel, tmp_path_factory.mktemp("environment"))
 
 
 @pytest.fixture
@@ -179,3 +182,23 @@ def test_a_config_that_inherits_a_shipped_one_trains(environment, far_away):
     )
     assert load_checkpoint("work_dirs/mine/epoch_1.pth")["meta"]["iter"] == 2
     assert (far_away / "work_dirs/mine/student.pth").is_file()
+
+
+def test_an_editable_installation_reads_the_configs_of_its_checkout(source, far_away):
+    environment = far_away / "environment"
+    environment.mkdir()
+    install(build("editable", source, far_away / "out"), environment)
+    (far_away / "mine.py").write_text('_base_ = "tbd::tbd_retinanet_r101_r50.py"\n')
+    code = (
+        "import tbd\n"
+        "from mmengine.config import Config\n"
+        "from mmengine.hub import get_config\n"
+        "expected = Config.fromfile(tbd.configs_dir() / 'tbd_retinanet_r101_r50.py').to_dict()\n"
+        "assert Config.fromfile('mine.py').to_dict() == expected\n"
+        "assert get_config('tbd::tbd_retinanet_r101_r50.py').to_dict() == expected\n"
+        "print(tbd.configs_dir())"
+    )
+    found = start(environment / "bin/python", "-c", code, cwd=far_away).splitlines()[-1]
+    assert found == str(source / "configs")
+    version = start(environment / "bin/tbd", "--version", cwd=far_away)
+    assert version == f"tbd {tbd.__version__}\n"
