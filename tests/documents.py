@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shlex
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -60,6 +61,21 @@ def blocks(language: str) -> list[Block]:
                 line = text.count("\n", 0, match.start(3)) + 1
                 code = textwrap.dedent(match[3])
                 found.append(Block(str(page.relative_to(ROOT)), line, language, code))
+    return found
+
+
+def commands(block: Block) -> list[list[str]]:
+    """The words of each command, with the variables that the block sets put in."""
+    variables: dict[str, str] = {}
+    found = []
+    for line in block.text.replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        words = [re.sub(r"\$(\w+)", lambda name: variables[name[1]], word) for word in words]
+        while words and re.match(r"\w+=", words[0]):
+            name, _, value = words.pop(0).partition("=")
+            variables[name] = value
+        if words:
+            found.append(words)
     return found
 
 

@@ -10,28 +10,13 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from documents import PAGES, ROOT, Block, blocks, files_of, prose
+from documents import PAGES, ROOT, blocks, commands, files_of, prose
 
 from tbd.cli import run_command
 
 FOLDERS = ("configs/", "tools/", "docs/", "tests/", "tbd/")
 _OPTIONAL = (ROOT / "pyproject.toml").read_text().partition("[project.optional-dependencies]")[2]
 EXTRAS = re.findall(r"^(\w+) = \[", _OPTIONAL.partition("\n[")[0], re.MULTILINE)
-
-
-def commands(block: Block) -> list[list[str]]:
-    """The words of each command, with the variables that the block sets put in."""
-    variables: dict[str, str] = {}
-    found = []
-    for line in block.text.replace("\\\n", " ").splitlines():
-        words = shlex.split(line, comments=True)
-        words = [re.sub(r"\$(\w+)", lambda name: variables[name[1]], word) for word in words]
-        while words and re.match(r"\w+=", words[0]):
-            name, _, value = words.pop(0).partition("=")
-            variables[name] = value
-        if words:
-            found.append(words)
-    return found
 
 
 def parse(subcommand: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,67 @@
+"""docs/own_data.md, followed from its configs to the student's files, on small images."""
+
+import pytest
+import tiny_run
+import torch
+from documents import blocks, commands
+
+from tbd.cli import run_command
+from tbd.compat import load_checkpoint
+
+PAGE = "docs/own_data.md"
+SMALL = [
+    "train_cfg.max_epochs=1",
+    "train_dataloader.num_workers=0",
+    "train_dataloader.persistent_workers=False",
+    "train_dataloader.dataset.pipeline.2.scale=(64,64)",
+    "val_dataloader.num_workers=0",
+    "val_dataloader.persistent_workers=False",
+    "val_dataloader.dataset.pipeline.1.scale=(64,64)",
+]
+"""Settings of a short training on small images, over any of the page's configs."""
+
+
+@pytest.fixture
+def reader(tmp_path, monkeypatch):
+    """A folder with the page's data and configs, where the reader stands."""
+    monkeypatch.setattr(tiny_run, "CLASSES", ("RBC", "WBC", "Platelets"))
+    data = tmp_path / "data" / "cells"
+    tiny_run.write_data(data)
+    for split in ("train", "val"):
+        (data / f"{split}.json").write_text((data / "all.json").read_text())
+    for block in blocks("python"):
+        if block.page == PAGE:
+            path = tmp_path / block.path
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(block.text)
+    monkeypatch.chdir(tmp_path)
+
+
+def train(config, *options):
+    run_command("train", [config, "--cfg-options", *SMALL, *options])
+
+
+@pytest.mark.slow
+def test_the_commands_lead_from_data_to_a_plain_student(reader, tmp_path):
+    page = [words for block in blocks("bash") if block.page == PAGE for words in commands(block)]
+    assert [words[1:3] for words in page[:3]] == [
+        ["train", "cells/teacher.py"],
+        ["pairs", "cells/distilled.py"],
+        ["train", "cells/distilled.py"],
+    ]
+    train("cells/teacher.py", "model.backbone.init_cfg=None")
+    run_command("pairs", ["cells/distilled.py"])
+    train(
+        "cells/distilled.py",
+        "model.student.backbone.init_cfg=None",
+        "model.teacher_ckpt=work_dirs/teacher/epoch_1.pth",
+    )
+    work = tmp_path / "work_dirs" / "distilled"
+    assert (work / "student.py").is_file()
+    student = load_checkpoint(work / "student.pth")["state_dict"]
+    teacher = load_checkpoint(tmp_path / "work_dirs/teacher/epoch_1.pth")["state_dict"]
+    assert student["bbox_head.retina_cls.weight"].shape == torch.Size([9 * 3, 256, 3, 3])
+    assert len(student) < len(teacher)
+    logged = load_checkpoint(work / "epoch_1.pth")["message_hub"]["log_scalars"]
+    assert logged["train/hd.loss_harmony"].mean() > 0
+    assert logged["train/tfd.loss_cls_feature"].mean() > 0
