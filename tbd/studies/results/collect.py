@@ -16,6 +16,7 @@ from mmengine.config import Config
 from tbd.detectors import resolve_model_config
 from tbd.detectors.model_config import WRAPPER_TYPES
 from tbd.studies.comparison.runs import RUN_FILE, RUN_FORMAT, read_state
+from tbd.studies.glossary import GLOSSARY, in_studies
 from tbd.studies.results.record import RunRecord, add_records
 
 _LOG_FOLDER = re.compile(r"\d{8}_\d{6}")
@@ -94,12 +95,7 @@ def read_run(folder: Path, commit: str, hardware: str) -> RunRecord:
         baseline=baseline,
         teacher=teacher,
         teacher_seed=teacher_seed,
-        metrics={
-            # Decimal shares times 100 have no more digits than these.
-            name: round(value, 6)
-            for name, value in state["metrics"].items()
-            if value is not None
-        },
+        metrics=_metrics(folder, state["metrics"]),
         started=_start(logs[0]).isoformat(),
         wall_seconds=sum(_seconds(log) for log in logs),
         versions={**_versions(logs[-1]), "tbd": commit},
@@ -156,6 +152,20 @@ def _teacher_run(cfg: Config) -> dict[str, Any]:
 
 def _stem(model: Any) -> str:
     return Path(model).stem if isinstance(model, str) else str(model["type"])
+
+
+def _metrics(folder: Path, compared: Mapping[str, float | None]) -> dict[str, float]:
+    """What the comparison keeps of a run, and all else of the glossary that its last test says."""
+    tests = sorted(folder.glob("test/*/*.json"))
+    tested = json.loads(tests[-1].read_text()) if tests else {}
+    harmony = {
+        name: tested[f"harmony/{name}"]
+        for name in GLOSSARY
+        if tested.get(f"harmony/{name}") is not None and name not in compared
+    }
+    values = {**compared, **in_studies(harmony)}
+    # Percentages of COCO's three digits, which binary fractions carry with noise.
+    return {name: round(value, 6) for name, value in values.items() if value is not None}
 
 
 def _start(log: Path) -> datetime:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tbd.files import write_file
 from tbd.studies.results.record import RunRecord, read_records
-from tbd.studies.results.table import Pair, find_pairs, format_gains, format_pair
+from tbd.studies.results.table import Pair, find_pairs, format_agreement, format_gains, format_pair
 from tbd.visualization.gains import Gain, draw_gains
 
 _BLOCK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
@@ -84,7 +84,8 @@ def format_set(records: Sequence[RunRecord]) -> str:
         if part and title:
             parts.append(title)
         for pair in find_pairs(part):
-            parts += [format_pair(pair), format_gains(pair)]
+            tables = (format_pair(pair), format_gains(pair), format_agreement(pair))
+            parts += [table for table in tables if table]
     parts.append(_origin(records))
     return "\n\n".join(parts)
 

@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tbd.evaluation.agreement import iou_share_names
 from tbd.studies.comparison.report import Spread
 from tbd.studies.glossary import GLOSSARY
 from tbd.studies.results.record import RunRecord
@@ -22,6 +23,9 @@ COLUMNS = (
     "params",
 )
 """What is shown beside AP and gain, names out of the glossary, where any run has it."""
+
+AGREEMENT = ("harmonious", "pearson", "calibration_error", *iou_share_names())
+"""What is shown of how the scores of confident detections agree with their boxes."""
 
 _DASH = "–"
 
@@ -97,8 +101,7 @@ def find_pairs(records: Sequence[RunRecord]) -> list[Pair]:
 
 def format_pair(pair: Pair) -> str:
     """Format a pair as a Markdown table: mean ± standard deviation over the seeds."""
-    runs = [run for row in pair.rows for run in row.runs]
-    used = [key for key in COLUMNS if any(run.metrics.get(key) is not None for run in runs)]
+    used = _used(pair, COLUMNS)
     titles = [GLOSSARY[key].title for key in used]
     head = ["config", "seeds", "AP", "gain [95 %]", "gap closed", *titles, "minutes"]
     lines = [head]
@@ -133,6 +136,21 @@ def format_gains(pair: Pair) -> str:
         ]
         lines.append([f"`{row.name}`", *cells])
     return markdown_table(lines)
+
+
+def format_agreement(pair: Pair) -> str:
+    """Format how scores and boxes agree as a Markdown table; empty where no run was measured so."""
+    used = _used(pair, AGREEMENT)
+    if not used:
+        return ""
+    lines = [["confident detections", *(GLOSSARY[key].title for key in used)]]
+    lines += [[f"`{row.name}`", *(_spread(row, key) for key in used)] for row in pair.rows]
+    return markdown_table(lines)
+
+
+def _used(pair: Pair, keys: Sequence[str]) -> list[str]:
+    runs = [run for row in pair.rows for run in row.runs]
+    return [key for key in keys if any(key in run.metrics for run in runs)]
 
 
 def _plain_row(runs: Sequence[RunRecord]) -> Row:

@@ -84,11 +84,19 @@ def source(tmp_path):
 def test_a_finished_run_is_recorded(tmp_path, source):
     folder = run(tmp_path, "plain", 3, PLAIN, ap=41.5, harmony_score=0.7, mask_ap=None)
     log(folder, "20260105_120000", 30)
+    test = folder / "test/20260105_120100/20260105_120100.json"
+    test.parent.mkdir(parents=True)
+    test.write_text(
+        '{"harmony/harmonious": 0.25, "harmony/harmony_score": 0.9, "harmony/num_detections": null,'
+        ' "coco/bbox_mAP": 0.1, "time": 3.0}'
+    )
+
     added, unfinished = collect([tmp_path / "work"], tmp_path / "cells.jsonl", source, "two cores")
     assert (added, unfinished) == (1, [])
     (found,) = read_records(tmp_path / "cells.jsonl")
     assert (found.config, found.seed) == ("configs/cells/plain.py", 3)
-    assert found.metrics == {"ap": 41.5, "harmony_score": 0.7}
+    # What the comparison keeps stands; of the rest of the test, what the glossary knows is added.
+    assert found.metrics == {"ap": 41.5, "harmony_score": 0.7, "harmonious": 25.0}
     # The two hours between the interruption and its resumption do not count.
     assert found.wall_seconds == 120
     assert found.started == "2026-01-05T10:00:00"

@@ -42,6 +42,7 @@ def test_block_is_filled_and_the_rest_stays(tmp_path):
     assert "old table" not in text
     # Gains of 3 and 4: 3.5 ± 12.706 · 0.7071 / √2.
     assert "+3.5 [-2.9, +9.9]" in text
+    assert "confident detections" not in text
     assert "5 runs, 0.8 hours, begun 2026-01-01 to 2026-01-02; one core;" in text
 
 
@@ -84,3 +85,9 @@ def test_shipped_page_shows_what_is_recorded(tmp_path):
     copy = Path(shutil.copy(docs / "results.md", tmp_path))
     write_page(copy, docs / "results", tmp_path / "figure.svg")
     assert copy.read_text() == (docs / "results.md").read_text()
+
+
+def test_agreement_is_shown_where_it_was_measured(tmp_path):
+    add_records(folder(tmp_path) / "results/cells.jsonl", [record("x", 0, 1.0, harmonious=12.5)])
+    write(tmp_path)
+    assert "| confident detections | harmonious (%) |" in (tmp_path / "page.md").read_text()

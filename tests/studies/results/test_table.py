@@ -3,7 +3,7 @@ import pytest
 from recorded import record
 from scipy import stats
 
-from tbd.studies.results.table import find_pairs, format_gains, format_pair
+from tbd.studies.results.table import find_pairs, format_agreement, format_gains, format_pair
 
 PLAIN = [46.0, 47.0, 45.5, 46.2, 46.9]
 TBD = [49.0, 48.1, 49.5, 49.9, 48.8]
@@ -85,3 +85,15 @@ def test_two_students_of_one_teacher_are_two_pairs():
         ["teacher", "small", "tbd_small"],
         ["teacher", "tiny", "tbd_tiny"],
     ]
+
+
+def test_agreement_shows_what_was_measured():
+    names = {"iou_0.00_0.50": 40.0, "iou_0.90_1.00": 5.0}
+    records = [record("a", 0, 1.0, **names), record("a", 1, 1.0, **names | {"iou_0.90_1.00": 7.0})]
+    head, _, line = format_agreement(find_pairs(records)[0]).splitlines()
+    assert [cell.strip() for cell in head.split("|")[2:-1]] == [
+        "IoU 0.00 to 0.50 (%)",
+        "IoU 0.90 to 1.00 (%)",
+    ]
+    assert [cell.strip() for cell in line.split("|")[2:-1]] == ["40.0 ± 0.0", "6.0 ± 1.4"]
+    assert format_agreement(find_pairs([record("a", 0, 1.0)])[0]) == ""
