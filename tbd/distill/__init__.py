@@ -4,6 +4,7 @@ from tbd.distill.adversarial import AdversarialFeatureDistillation
 from tbd.distill.binary_classification import BinaryClassificationDistillation
 from tbd.distill.build import build_terms, term_types
 from tbd.distill.channel_wise import ChannelWiseDistillation, channel_wise_loss
+from tbd.distill.cross_head import CrossHeadDistillation
 from tbd.distill.focal_global import FocalGlobalDistillation, attention_loss, focal_feature_loss
 from tbd.distill.ground_truth import GroundTruth
 from tbd.distill.harmony import HarmonyDistillation, harmony_distillation_loss
@@ -45,6 +46,7 @@ __all__ = [
     "AdversarialFeatureDistillation",
     "BinaryClassificationDistillation",
     "ChannelWiseDistillation",
+    "CrossHeadDistillation",
     "DetectorSpec",
     "DistillationTerm",
     "FocalGlobalDistillation",
