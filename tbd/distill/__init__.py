@@ -5,6 +5,7 @@ from tbd.distill.binary_classification import BinaryClassificationDistillation
 from tbd.distill.build import build_terms, term_types
 from tbd.distill.channel_wise import ChannelWiseDistillation, channel_wise_loss
 from tbd.distill.cross_head import CrossHeadDistillation
+from tbd.distill.feature_imitation import FeatureImitation, imitation_loss
 from tbd.distill.focal_global import FocalGlobalDistillation, attention_loss, focal_feature_loss
 from tbd.distill.ground_truth import GroundTruth
 from tbd.distill.harmony import HarmonyDistillation, harmony_distillation_loss
@@ -49,6 +50,7 @@ __all__ = [
     "CrossHeadDistillation",
     "DetectorSpec",
     "DistillationTerm",
+    "FeatureImitation",
     "FocalGlobalDistillation",
     "GroundTruth",
     "HarmonyDistillation",
@@ -76,6 +78,7 @@ __all__ = [
     "focal_feature_loss",
     "harmony_distillation_loss",
     "harmony_maps",
+    "imitation_loss",
     "masked_generative_loss",
     "pearson_feature_loss",
     "quality_focal_distillation_loss",

@@ -3,10 +3,17 @@
 from dataclasses import dataclass
 
 import torch
+from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor
 
 from tbd.distill.ground_truth import GroundTruth
 from tbd.distill.view import View
+
+ANCHOR_SCALE = 8.0
+"""Side of the anchors that are held against objects, in cells."""
+
+ANCHOR_RATIOS = (0.5, 1.0, 2.0)
+"""Their ratios of height to width."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,74 @@ def scaled_mask(gt: GroundTruth, size: tuple[int, int], stretch_boxes: bool = Fa
     outside = (foreground == 0).float()
     background = outside / outside.sum(dim=(1, 2), keepdim=True).clamp(min=1)
     return ScaledMasks(foreground, background)
+
+
+def object_masks(view: View) -> list[Tensor]:
+    """Which cells objects cover, wholly or in part.
+
+    Args:
+        view: A view with features.
+
+    Returns:
+        For each of its levels, 1 or 0 [N, H, W].
+    """
+    sizes = view.sizes()
+    return view.cached(("object_masks", sizes), lambda: [_covered(view.gt, size) for size in sizes])
+
+
+def near_object_masks(view: View, ratio: float) -> list[Tensor]:
+    """Which cells have an anchor that overlaps an object nearly as much as the best one does.
+
+    An anchor is near if its IoU with an object exceeds ``ratio`` times the
+    largest IoU that any anchor of the level has with that object; Wang et al.
+    (arXiv 1906.03609).
+
+    Args:
+        view: A view with features.
+        ratio: The ψ, in [0, 1).
+
+    Returns:
+        For each of its levels, 1 or 0 [N, H, W].
+    """
+    sizes = view.sizes()
+    return view.cached(
+        ("near_object_masks", sizes, ratio),
+        lambda: [_near(view.gt, size, ratio) for size in sizes],
+    )
+
+
+def _covered(gt: GroundTruth, size: tuple[int, int]) -> Tensor:
+    height, width = size
+    masks = []
+    for boxes in gt.boxes:
+        scale = boxes.new_tensor([width / gt.input_size[1], height / gt.input_size[0]]).repeat(2)
+        cells = boxes.detach() * scale
+        low = cells[:, :2].floor()
+        # A box of no extent lies in a cell, too.
+        high = torch.maximum(cells[:, 2:].ceil() - 1, low)
+        inside = _inside(low, high, size)
+        masks.append(torch.cat([inside, inside.new_zeros(1, height, width)]).amax(dim=0))
+    return torch.stack(masks).float()
+
+
+def _near(gt: GroundTruth, size: tuple[int, int], ratio: float) -> Tensor:
+    height, width = size
+    vertical, horizontal = gt.input_size[0] / height, gt.input_size[1] / width
+    masks = []
+    for boxes in gt.boxes:
+        y = (torch.arange(height, device=boxes.device) + 0.5) * vertical
+        x = (torch.arange(width, device=boxes.device) + 0.5) * horizontal
+        rows, columns = torch.meshgrid(y, x, indexing="ij")
+        centers = torch.stack([columns, rows], dim=-1)[:, :, None]
+        shapes = boxes.new_tensor([[1 / r**0.5, r**0.5] for r in ANCHOR_RATIOS])
+        half = shapes * boxes.new_tensor([horizontal, vertical]) * ANCHOR_SCALE / 2
+        anchors = torch.cat([centers - half, centers + half], dim=-1).flatten(0, 2)
+        iou = bbox_overlaps(anchors, boxes.detach().to(anchors))
+        # An object that no anchor meets has none that is near.
+        largest = torch.cat([iou, iou.new_zeros(1, len(boxes))]).amax(dim=0)
+        near = (iou > ratio * largest).any(dim=1)
+        masks.append(near.unflatten(0, (height, width, -1)).any(dim=2))
+    return torch.stack(masks).float()
 
 
 def _inside(low: Tensor, high: Tensor, size: tuple[int, int]) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from views import ground_truth, view
 
-from tbd.distill.gt_masks import scaled_mask, scaled_masks
+from tbd.distill.gt_masks import near_object_masks, object_masks, scaled_mask, scaled_masks
 
 BOXES = torch.tensor([[3.0, 5.0, 17.0, 30.0], [8.0, 2.0, 21.0, 13.0]])
 
@@ -68,3 +68,43 @@ def test_masks_of_all_levels_are_made_once_for_a_step():
     assert [mask.foreground.shape for mask in masks] == [(1, 8, 8), (1, 1, 1)]
     assert scaled_masks(student) is masks
     assert scaled_masks(student, stretch_boxes=True) is not masks
+
+
+def test_objects_cover_the_cells_that_they_touch():
+    boxes = torch.tensor([[8.0, 8.0, 16.0, 17.0], [30.0, 39.0, 30.0, 39.0]])
+    student = view([boxes, boxes[:0]], features=(torch.zeros(2, 1, 5, 4),))
+    student = replace(student, gt=ground_truth([boxes, boxes[:0]], size=(40, 32)))
+    expected = torch.zeros(2, 5, 4)
+    expected[0, 1:3, 1] = 1
+    expected[0, 4, 3] = 1
+    (mask,) = object_masks(student)
+    torch.testing.assert_close(mask, expected)
+
+
+def iou(a, b):
+    width = max(min(a[2], b[2]) - max(a[0], b[0]), 0)
+    height = max(min(a[3], b[3]) - max(a[1], b[1]), 0)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
+    return width * height / (sum(areas) - width * height)
+
+
+@pytest.mark.parametrize("ratio", [0.3, 0.5, 0.9])
+def test_near_cells_are_those_of_loops(ratio):
+    boxes = torch.tensor([[30.0, 20.0, 150.0, 100.0], [100.0, 100.0, 126.0, 127.0]])
+    gt = ground_truth([boxes, boxes[:0]], size=(160, 192))
+    student = replace(view(features=(torch.zeros(2, 1, 10, 12),)), gt=gt)
+    expected = torch.zeros(2, 10, 12)
+    for box in boxes.tolist():
+        overlaps = {}
+        for row in range(10):
+            for column in range(12):
+                y, x = 16 * (row + 0.5), 16 * (column + 0.5)
+                for aspect in (0.5, 1.0, 2.0):
+                    h, w = 64 * aspect**0.5, 64 / aspect**0.5
+                    overlaps[row, column, aspect] = iou([x - w, y - h, x + w, y + h], box)
+        for (row, column, _), overlap in overlaps.items():
+            if overlap > ratio * max(overlaps.values()):
+                expected[0, row, column] = 1
+    (mask,) = near_object_masks(student, ratio)
+    torch.testing.assert_close(mask, expected)
+    assert 0 < mask.sum() < mask[0].numel()
