@@ -1,6 +1,7 @@
 """Task-decoupled feature distillation (TFD)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,13 @@ from tbd.distill.spec import DetectorSpec
 from tbd.distill.term import DistillationTerm
 from tbd.distill.view import View
 from tbd.harmony import Confidence, HarmonyScoreHead, Norm
-from tbd.modules import AdaptationKind, TaskWeightGenerator, build_adaptation
+from tbd.modules import (
+    AdaptationKind,
+    WeightGenerator,
+    build_adaptation,
+    build_weight_generator,
+    check_weight_generator,
+)
 from tbd.precision import at_least_float32
 from tbd.registry import MODELS
 
@@ -69,7 +76,8 @@ class TaskDecoupledFeatureDistillation(DistillationTerm):
     L_TFD = Σ_l (L_c + L_r), with masks M_c = max_a p_cls^t and
     M_r = max_a p_loc^t, and the two tasks balanced by a
     :class:`~tbd.TaskWeightGenerator` that all levels share; Tang et al.
-    (arXiv 2208.03006).
+    (arXiv 2208.03006). A :class:`~tbd.RecurrentTaskWeightGenerator`, which sees
+    all levels together, can take its place.
 
     Args:
         loss_weight: The beta of the total loss.
@@ -78,7 +86,10 @@ class TaskDecoupledFeatureDistillation(DistillationTerm):
             level, see :func:`~tbd.modules.build_adaptation`.
         task_weights: Fixed weights (classification, localization) in place of
             the generated ones, not negative.
-        hidden_channels: Hidden width of the task weight generator.
+        hidden_channels: Hidden width of the task weight generator that
+            ``weight_generator`` names.
+        weight_generator: ``"mlp"`` (the paper) or ``"recurrent"``, or the config
+            of a module of either kind.
         confidence: Which logits: ``"class"`` or ``"ranking"``, see
             :class:`~tbd.HarmonyScoreHead`.
 
@@ -96,16 +107,20 @@ class TaskDecoupledFeatureDistillation(DistillationTerm):
         task_weights: Sequence[float] | None = None,
         hidden_channels: int = 16,
         confidence: Confidence = "class",
+        weight_generator: str | Mapping[str, Any] = "mlp",
     ) -> None:
         super().__init__(loss_weight)
         self.harmony_head = HarmonyScoreHead(norm, confidence)
         self.adaptation = adaptation
         self.adaptations = nn.ModuleList()
         self.fixed_weights: tuple[float, float] | None = None
-        self.weight_generator: TaskWeightGenerator | None = None
-        if task_weights is None:
-            self.weight_generator = TaskWeightGenerator(hidden_channels)
-        else:
+        self.weight_generator: WeightGenerator | None = None
+        check_weight_generator(weight_generator)
+        if hidden_channels < 1:
+            raise ValueError(f"hidden_channels={hidden_channels} must be at least 1.")
+        self._generator = weight_generator
+        self._hidden_channels = hidden_channels
+        if task_weights is not None:
             if len(task_weights) != 2 or min(task_weights) < 0:
                 raise ValueError(
                     f"task_weights={tuple(task_weights)} must be two numbers >= 0: "
@@ -114,7 +129,17 @@ class TaskDecoupledFeatureDistillation(DistillationTerm):
             self.fixed_weights = (float(task_weights[0]), float(task_weights[1]))
 
     def connect(self, student: DetectorSpec, teacher: DetectorSpec) -> None:
-        """Create one adaptation layer per pyramid level."""
+        """Create the task weight generator, and one adaptation layer per pyramid level."""
+        if self.fixed_weights is None:
+            self.weight_generator = build_weight_generator(
+                self._generator, len(student.channels), self._hidden_channels
+            )
+            levels = getattr(self.weight_generator, "num_levels", len(student.channels))
+            if levels != len(student.channels):
+                raise ValueError(
+                    f"weight_generator.num_levels={levels}, but {len(student.channels)} pyramid "
+                    "levels are compared; set it to that, or leave it out."
+                )
         self.adaptations = nn.ModuleList(
             build_adaptation(self.adaptation, channels_s, channels_t)
             for channels_s, channels_t in zip(student.channels, teacher.channels, strict=True)
@@ -126,29 +151,26 @@ class TaskDecoupledFeatureDistillation(DistillationTerm):
             f"TaskDecoupledFeatureDistillation(loss_weight={self.loss_weight}, "
             f"norm={self.harmony_head.norm}, confidence={self.harmony_head.confidence}, "
             f"adaptation={self.adaptation}, "
-            f"task_weights={self.fixed_weights or 'generated'})"
+            f"task_weights={self.fixed_weights or self._generator})"
         )
 
     def forward(self, student: View, teacher: View) -> dict[str, Tensor]:
         """Return ``loss_cls_feature``, ``loss_loc_feature`` and each level's mean weights."""
         maps_s = harmony_maps(student, self.harmony_head)
         maps_t = harmony_maps(teacher, self.harmony_head)
+        # Per level, classification and localization map of the teacher, then of the student.
+        maps = [
+            torch.stack([level.detach().amax(dim=1) for level in levels], dim=1)
+            for levels in zip(maps_t.p_cls, maps_t.p_loc, maps_s.p_cls, maps_s.p_loc, strict=True)
+        ]
+        all_weights = self._task_weights(maps)
         cls_losses, loc_losses, logged = [], [], {}
-        for level, adapt in enumerate(self.adaptations):
-            # Classification and localization map of the teacher, then of the student.
-            maps = torch.stack(
-                [
-                    probability[level].detach().amax(dim=1)
-                    for probability in (maps_t.p_cls, maps_t.p_loc, maps_s.p_cls, maps_s.p_loc)
-                ],
-                dim=1,
-            )
-            weights = self._task_weights(maps)
+        for level, (adapt, weights) in enumerate(zip(self.adaptations, all_weights, strict=True)):
             cls_loss, loc_loss = task_decoupled_feature_loss(
                 adapt(at_least_float32(student.features[level])),
                 at_least_float32(teacher.features[level]),
-                cls_mask=maps[:, 0],
-                loc_mask=maps[:, 1],
+                cls_mask=maps[level][:, 0],
+                loc_mask=maps[level][:, 1],
                 task_weights=weights,
             )
             cls_losses.append(cls_loss)
@@ -162,7 +184,7 @@ class TaskDecoupledFeatureDistillation(DistillationTerm):
             **logged,
         }
 
-    def _task_weights(self, maps: Tensor) -> Tensor:
+    def _task_weights(self, maps: Sequence[Tensor]) -> list[Tensor]:
         if self.weight_generator is not None:
-            return self.weight_generator(maps)
-        return maps.new_tensor(self.fixed_weights).expand(len(maps), 2)
+            return self.weight_generator.weights(maps)
+        return [level.new_tensor(self.fixed_weights).expand(len(level), 2) for level in maps]

@@ -5,7 +5,11 @@ from tbd.modules.generation import build_generation
 from tbd.modules.global_context import GlobalContextPair
 from tbd.modules.recurrent_task_weight import RecurrentTaskWeightGenerator
 from tbd.modules.task_weight import TaskWeightGenerator
-from tbd.modules.weight_generators import WeightGenerator, build_weight_generator
+from tbd.modules.weight_generators import (
+    WeightGenerator,
+    build_weight_generator,
+    check_weight_generator,
+)
 
 __all__ = [
     "AdaptationKind",
@@ -16,4 +20,5 @@ __all__ = [
     "build_adaptation",
     "build_generation",
     "build_weight_generator",
+    "check_weight_generator",
 ]

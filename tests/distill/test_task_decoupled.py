@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
+from torch.testing import assert_close
 from views import ground_truth
 
 from tbd.distill import (
@@ -12,6 +13,7 @@ from tbd.distill import (
     harmony_maps,
     task_decoupled_feature_loss,
 )
+from tbd.modules import RecurrentTaskWeightGenerator
 from tbd.predictions import DensePredictions
 
 
@@ -187,8 +189,52 @@ def test_half_precision_features_are_compared_in_float32():
         ({"task_weights": (1.0, -2.0)}, "task_weights="),
         ({"hidden_channels": 0}, "hidden_channels=0"),
         ({"norm": "max"}, "norm='max'"),
+        ({"weight_generator": "lstm"}, "weight_generator='lstm'"),
     ],
 )
 def test_arguments_out_of_range_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         TaskDecoupledFeatureDistillation(**arguments)
+
+
+@pytest.mark.parametrize(
+    "kind", ["recurrent", dict(type="tbd.RecurrentTaskWeightGenerator", bidirectional=True)]
+)
+def test_a_recurrent_generator_weighs_all_levels_together(kind):
+    student, teacher = views()
+    student, teacher = (replace(v, features=v.features * 2) for v in (student, teacher))
+    doubled = [
+        DensePredictions(v.predictions.cls_logits * 2, 3, lambda v=v: v.predictions.boxes * 2)
+        for v in (student, teacher)
+    ]
+    student, teacher = (
+        replace(v, predictions=p) for v, p in zip((student, teacher), doubled, strict=True)
+    )
+    term = TaskDecoupledFeatureDistillation(weight_generator=kind, hidden_channels=6)
+    term.connect(spec(6, 6), spec(6, 6))
+    assert isinstance(term.weight_generator, RecurrentTaskWeightGenerator)
+    result = term(student, teacher)
+    maps_s, maps_t = (harmony_maps(v, term.harmony_head) for v in (student, teacher))
+    maps = [
+        torch.stack(
+            [
+                m[level].detach().amax(1)
+                for m in (maps_t.p_cls, maps_t.p_loc, maps_s.p_cls, maps_s.p_loc)
+            ],
+            dim=1,
+        )
+        for level in range(2)
+    ]
+    for level, weights in enumerate(term.weight_generator(maps)):
+        assert_close(result[f"cls_weight_{level}"], weights[:, 0].mean())
+        assert_close(result[f"loc_weight_{level}"], weights[:, 1].mean())
+    (result["loss_cls_feature"] + result["loss_loc_feature"]).backward()
+    assert all(p.grad is not None for p in term.parameters())
+
+
+def test_a_recurrent_generator_of_other_levels_is_refused():
+    term = TaskDecoupledFeatureDistillation(
+        weight_generator=dict(type="tbd.RecurrentTaskWeightGenerator", num_levels=5)
+    )
+    with pytest.raises(ValueError, match="num_levels=5, but 1 pyramid levels are compared"):
+        term.connect(spec(6), spec(6))
