@@ -44,6 +44,22 @@ class ConvEncoder(nn.Sequential):
                 layers += _norm_and_rectifier(outputs, batch_norm, negative_slope)
         super().__init__(*layers)
 
+    def forward(self, images: Tensor) -> Tensor:
+        """Encode [N, in_channels, H, W] to [N, channels[-1], h, w].
+
+        Raises:
+            ValueError: if a single number is to be normalised.
+        """
+        for layer in self:
+            if isinstance(layer, nn.BatchNorm2d) and self.training and images[:, 0].numel() == 1:
+                raise ValueError(
+                    "model.batch_norm=True needs statistics, but this batch is one image that the "
+                    "convolutions make a single pixel; set train_dataloader.batch_size to 2 or "
+                    "more, or model.batch_norm=False."
+                )
+            images = layer(images)
+        return images
+
 
 class ConvDecoder(nn.Module):
     """The mirror image of a :class:`ConvEncoder`, of transposed convolutions.

@@ -19,7 +19,7 @@ from torch.nn import Module
 from tbd.detectors.model_config import WRAPPER_TYPES
 from tbd.distill import build_terms, term_types
 from tbd.engine import load_config
-from tbd.registry import HOOKS, METRICS, MODELS
+from tbd.registry import DATASETS, HOOKS, METRICS, MODELS
 
 CONFIGS = [block for block in blocks("python") if block.is_config]
 PROGRAMS = [block for block in blocks("python") if not block.is_config and not block.path]
@@ -79,7 +79,9 @@ def check_arguments(part: Mapping[str, Any]) -> None:
         build_terms(dict(term=part))
         return
     arguments = {key: value for key, value in part.items() if key not in ("type", "_delete_")}
-    registry = next(r for r in (MODELS, HOOKS, METRICS) if r.get(part["type"]) is not None)
+    registry = next(
+        r for r in (MODELS, HOOKS, METRICS, DATASETS) if r.get(part["type"]) is not None
+    )
     signature(registry.get(part["type"])).bind_partial(**arguments)
 
 

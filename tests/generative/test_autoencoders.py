@@ -140,6 +140,14 @@ def test_images_of_other_channels_are_an_error(kind):
         kind()(images(2, 3, 28, 28))
 
 
+def test_a_single_number_under_batch_norm_is_an_error():
+    model = ConvAutoEncoder(channels=(4, 4), strides=(2, 2), batch_norm=True)
+    with pytest.raises(ValueError, match=r"batch_norm=True.*train_dataloader\.batch_size"):
+        model(images(1, 1, 2, 2))
+    assert model(images(2, 1, 2, 2)).shape == (2, 1, 2, 2)
+    assert model.eval()(images(1, 1, 2, 2)).shape == (1, 1, 2, 2)
+
+
 @pytest.mark.parametrize("value", [100.0, float("nan")])
 def test_an_overflowing_variance_is_an_error_that_says_what_to_change(value):
     model = VariationalAutoEncoder()
