@@ -6,6 +6,7 @@ from tbd.distill.build import build_terms, term_types
 from tbd.distill.channel_wise import ChannelWiseDistillation, channel_wise_loss
 from tbd.distill.cross_head import CrossHeadDistillation
 from tbd.distill.feature_imitation import FeatureImitation, imitation_loss
+from tbd.distill.feature_richness import FeatureRichnessDistillation, richness_classification_loss
 from tbd.distill.focal_global import FocalGlobalDistillation, attention_loss, focal_feature_loss
 from tbd.distill.ground_truth import GroundTruth
 from tbd.distill.harmony import HarmonyDistillation, harmony_distillation_loss
@@ -24,6 +25,7 @@ from tbd.distill.prediction_losses import (
 )
 from tbd.distill.roi import RoIDistillation, roi_box_loss, roi_classification_loss
 from tbd.distill.schedule import Progress, WeightSchedule
+from tbd.distill.score_weighted import ScoreWeightedFeatureDistillation, score_weighted_feature_loss
 from tbd.distill.spec import (
     DetectorSpec,
     HeadSpec,
@@ -51,6 +53,7 @@ __all__ = [
     "DetectorSpec",
     "DistillationTerm",
     "FeatureImitation",
+    "FeatureRichnessDistillation",
     "FocalGlobalDistillation",
     "GroundTruth",
     "HarmonyDistillation",
@@ -65,6 +68,7 @@ __all__ = [
     "Read",
     "RoIDistillation",
     "RoISpec",
+    "ScoreWeightedFeatureDistillation",
     "TaskDecoupledFeatureDistillation",
     "TowerSpec",
     "UnsuitablePairError",
@@ -82,8 +86,10 @@ __all__ = [
     "masked_generative_loss",
     "pearson_feature_loss",
     "quality_focal_distillation_loss",
+    "richness_classification_loss",
     "roi_box_loss",
     "roi_classification_loss",
+    "score_weighted_feature_loss",
     "sigmoid_distillation_loss",
     "softmax_distillation_loss",
     "task_decoupled_feature_loss",

@@ -3,6 +3,7 @@
 from tbd.modules.adaptation import AdaptationKind, build_adaptation
 from tbd.modules.generation import build_generation
 from tbd.modules.global_context import GlobalContextPair
+from tbd.modules.projector import build_projector
 from tbd.modules.recurrent_task_weight import RecurrentTaskWeightGenerator
 from tbd.modules.task_weight import TaskWeightGenerator
 from tbd.modules.weight_generators import (
@@ -19,6 +20,7 @@ __all__ = [
     "WeightGenerator",
     "build_adaptation",
     "build_generation",
+    "build_projector",
     "build_weight_generator",
     "check_weight_generator",
 ]
