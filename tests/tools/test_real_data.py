@@ -77,7 +77,7 @@ def test_coco_config_trains_resumes_evaluates_and_exports_at_true_width(tmp_path
     assert all(torch.equal(trained[f"student.{key}"], value) for key, value in exported.items())
 
 
-@pytest.mark.parametrize("name", ["bccd", "coco_mini"])
+@pytest.mark.parametrize("name", ["bccd", "coco_mini", "nuclei"])
 def test_small_config_trains_and_evaluates_on_real_images(name, tmp_path):
     data_set(name)
     config = ROOT / "configs" / name / f"tbd_retinanet_{name}.py"
