@@ -1,6 +1,4 @@
-r"""Train configs from several seeds one after another and compare the detectors in one table.
-
-Run it again to resume: finished runs are kept, an interrupted one goes on.
+r"""Train configs from several seeds and compare the detectors in one table. Run it again to resume.
 
 Example::
 
@@ -51,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="images in comparison.png; 0: none. Default: 4",
     )
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="runs at a time. Default: 1"
+    )
+    parser.add_argument(
+        "--verbose", action="store_true", help="print the runs' own logs, not their progress"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -64,4 +68,6 @@ def run(args: argparse.Namespace) -> None:
         baseline=args.baseline,
         options=args.cfg_options,
         num_pictures=args.pictures,
+        jobs=args.jobs,
+        verbose=args.verbose,
     )

@@ -29,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CHECKPOINT",
         help="go on from CHECKPOINT, by default the last in the work folder",
     )
+    parser.add_argument(
+        "--progress-file", metavar="FILE.json", help="keep step, loss and time left in this file"
+    )
     add_cfg_options(parser)
     add_launcher(parser)
 
@@ -44,4 +47,5 @@ def run(args: argparse.Namespace) -> None:
         amp=args.amp,
         auto_scale_lr=args.auto_scale_lr,
         launcher=args.launcher,
+        progress_file=args.progress_file,
     )

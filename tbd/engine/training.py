@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 
 from tbd.engine.config import load_config
 from tbd.engine.data_check import check_data
+from tbd.engine.hooks.progress_file import ProgressFileHook
 from tbd.engine.launch import launched
 from tbd.engine.resume import set_resume
 from tbd.engine.runner import build_runner, resolve_work_dir
@@ -24,6 +25,7 @@ def train(
     amp: bool = False,
     auto_scale_lr: bool = False,
     launcher: str = "none",
+    progress_file: str | None = None,
 ) -> None:
     """Train the model of a config: a distillation or a plain detector.
 
@@ -37,6 +39,8 @@ def train(
         auto_scale_lr: Scale the learning rate from the config's base batch size to
             the one in use.
         launcher: See :func:`tbd.engine.launched`.
+        progress_file: JSON file that always tells how far the training is, see
+            :class:`tbd.engine.hooks.ProgressFileHook`.
 
     Raises:
         FileNotFoundError: The config, a checkpoint to resume or an annotation file is missing.
@@ -52,7 +56,11 @@ def train(
     _check_kept_checkpoints(cfg)
     set_resume(cfg, resume)
     with launched(cfg, launcher):
-        build_runner(cfg).train()
+        runner = build_runner(cfg)
+        if progress_file is not None:
+            # Not by the config, which a run keeps and which says what was trained.
+            runner.register_hook(ProgressFileHook(progress_file))
+        runner.train()
 
 
 def _enable_amp(cfg: Config) -> None:

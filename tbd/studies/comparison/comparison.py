@@ -1,9 +1,6 @@
 """Training of several configs from several seeds, and the table that compares them."""
 
-import os
 import platform
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,18 +8,13 @@ from typing import Any
 import torch
 
 from tbd.engine.config import config_name
-from tbd.studies.comparison.measurement import measure, time_inference
+from tbd.studies.comparison.execution import LOG_FILE, Metrics, finish_runs
+from tbd.studies.comparison.measurement import time_inference
 from tbd.studies.comparison.pictures import draw_runs
+from tbd.studies.comparison.progress import Progress
 from tbd.studies.comparison.report import RunResult, write_report
-from tbd.studies.comparison.runs import (
-    RUN_FILE,
-    RUN_FORMAT,
-    Run,
-    make_run,
-    read_state,
-    set_aside,
-    write_state,
-)
+from tbd.studies.comparison.runs import Run, make_run, read_state
+from tbd.studies.comparison.versions import versions
 
 
 def compare(
@@ -35,14 +27,16 @@ def compare(
     baseline: str | None = None,
     options: Sequence[str] = (),
     num_pictures: int = 4,
+    jobs: int = 1,
+    verbose: bool = False,
 ) -> str:
-    """Train every config from every seed, one after another, evaluate, and compare.
+    """Train every config from every seed, evaluate, and compare.
 
     What is finished is kept: a run is trained again only when its config, its options or its
     teacher changed, and an interrupted one goes on from its last checkpoint.
 
     Writes ``comparison.json``, ``.csv``, ``.md`` and ``.png`` to the work directory, and each run
-    to ``<work_dir>/<name of the config>/seed_<seed>``.
+    to ``<work_dir>/<name of the config>/seed_<seed>``, with all that it prints in ``output.log``.
 
     Args:
         configs: Config files of distillations or plain detectors, no two of the same name.
@@ -54,6 +48,8 @@ def compare(
         baseline: One of ``configs``, to which the others' AP is compared seed by seed.
         options: ``--cfg-options`` for all runs, ``key=value``.
         num_pictures: Images in ``comparison.png``; with 0 it is not written.
+        jobs: How many runs are trained at a time, each in a process of its own.
+        verbose: Print the whole output of the runs in place of their progress.
 
     Returns:
         The table.
@@ -65,40 +61,43 @@ def compare(
     _check_arguments(configs, seeds, teacher, baseline)
     root = Path(work_dir)
     total = len(configs) * len(seeds) + (teacher is not None)
-    metrics: dict[Run, dict[str, float | None]] = {}
-
-    def finish(run: Run) -> None:
-        print(f"\n== run {len(metrics) + 1} of {total}: {run.name}, seed {run.seed} ==", flush=True)
-        metrics[run] = finish_run(run)
-
+    progress = Progress(quiet=verbose)
+    progress.say(
+        f"{total} runs in {root}, {'one' if jobs == 1 else jobs} at a time; what each prints is in "
+        f"its <config>/seed_<seed>/{LOG_FILE}"
+    )
+    metrics: dict[Run, Metrics] = {}
     teacher_run = None
     if teacher is not None:
         teacher_run = make_run(teacher, teacher_seed, root, options)
-        finish(teacher_run)
+        metrics |= finish_runs([teacher_run], progress=progress, verbose=verbose, total=total)
     # Seed by seed, so that every config has a result after the first round.
-    for seed in seeds:
-        for config in configs:
-            finish(make_run(config, seed, root, options, teacher_run))
+    students = [
+        make_run(config, seed, root, options, teacher_run) for seed in seeds for config in configs
+    ]
+    metrics |= finish_runs(
+        students, jobs, progress=progress, verbose=verbose, first=1 + len(metrics), total=total
+    )
 
     # Seeds do not change the speed: one run of each config is timed.
     first = [run for run in metrics if run is teacher_run or run.seed == seeds[0]]
+    progress.say("measuring the speed of one run of each config")
     for run, milliseconds in time_inference(first).items():
         metrics[run]["milliseconds"] = milliseconds
-    results = [RunResult(run.name, run.seed, values) for run, values in metrics.items()]
-    table = write_report(root, results, baseline and config_name(baseline), _machine())
+    results = [_result(run, values) for run, values in metrics.items()]
+    machine = {**_machine(), **versions()}
+    table = write_report(root, results, baseline and config_name(baseline), machine)
     written = ["comparison.md", "comparison.csv", "comparison.json"]
     if num_pictures:
-        students = [run for run in first if run is not teacher_run]
-        draw_runs(students, root / "comparison.png", num_pictures)
+        drawn = [run for run in first if run is not teacher_run]
+        draw_runs(drawn, root / "comparison.png", num_pictures)
         written.append("comparison.png")
-    print(f"\n{table}\n", flush=True)
-    for name in written:
-        print(f"wrote {root / name}", flush=True)
+    progress.say(f"\n{table}\n\nwrote {', '.join(written)} to {root}")
     return table
 
 
-def finish_run(run: Run) -> dict[str, float | None]:
-    """Train, evaluate and measure a run, as far as that has not been done yet.
+def finish_run(run: Run) -> Metrics:
+    """Train and measure one run, as far as that has not been done yet.
 
     Args:
         run: The run.
@@ -107,35 +106,21 @@ def finish_run(run: Run) -> dict[str, float | None]:
         Its metrics, see :data:`tbd.studies.comparison.report.METRICS`.
 
     Raises:
-        RuntimeError: The training failed.
+        RuntimeError: The training or the evaluation failed.
     """
-    state = read_state(run.folder)
-    if run.folder.exists() and state.get("fingerprint") != run.fingerprint:
-        print(
-            f"{run.folder} belongs to another state of {run.config}, its options or its teacher: "
-            f"moved to {set_aside(run)}, training again.",
-            flush=True,
-        )
-        state = {}
-    if state.get("metrics") and state.get("format") == RUN_FORMAT:
-        print(f"finished before, see {run.folder / RUN_FILE}", flush=True)
-        return dict(state["metrics"])
+    return finish_runs([run])[run]
 
-    trained = bool(state.get("metrics"))
-    state = {
-        "format": RUN_FORMAT,
-        "config": run.config,
-        "seed": run.seed,
-        "fingerprint": run.fingerprint,
-    }
-    if trained:
-        print("trained before; its metrics had other names, so it is measured again", flush=True)
-    else:
-        write_state(run.folder, state)
-        _train(run)
-    metrics = measure(run)
-    write_state(run.folder, {**state, "metrics": metrics})
-    return metrics
+
+def _result(run: Run, metrics: Metrics) -> RunResult:
+    state = read_state(run.folder)
+    return RunResult(
+        run.name,
+        run.seed,
+        metrics,
+        config_hash=state.get("config_hash"),
+        train_seconds=state.get("train_seconds"),
+        versions=state.get("versions", {}),
+    )
 
 
 def _check_arguments(
@@ -158,29 +143,10 @@ def _check_arguments(
         )
 
 
-def _train(run: Run) -> None:
-    command = [sys.executable, "-m", "tbd", "train", run.config, "--resume"]
-    command += ["--work-dir", str(run.folder), "--cfg-options", *run.options]
-    status = _execute(command)
-    if status:
-        raise RuntimeError(
-            f"the training of {run.name}, seed {run.seed}, ended with exit status {status}; its "
-            f"output is above, its files are in {run.folder}. The same command goes on from the "
-            "last checkpoint."
-        )
-
-
-def _execute(command: Sequence[str]) -> int:
-    """Run a command whose output shows as it comes; return its exit status."""
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    return subprocess.run(command, env=environment, check=False).returncode
-
-
 def _machine() -> dict[str, Any]:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     return {
         "device": device,
         "platform": platform.platform(),
         "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
     }

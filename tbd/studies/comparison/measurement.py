@@ -62,7 +62,6 @@ def time_inference(runs: Sequence[Run]) -> dict[Run, float]:
     Returns:
         Run → median time per image in milliseconds.
     """
-    print(f"\n== timing the inference on {_TIMED_IMAGES} images ==", flush=True)
     models = {run: load_student(run) for run in runs}
     datasets = {run: DATASETS.build(run.load().test_dataloader.dataset) for run in runs}
     times: dict[Run, list[float]] = {run: [] for run in runs}

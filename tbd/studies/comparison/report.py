@@ -6,12 +6,13 @@ import math
 import os
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tbd.files import replacing, write_file
 from tbd.studies.glossary import GLOSSARY
+from tbd.studies.statistics import mean_interval, paired_differences
 from tbd.visualization.markdown import markdown_table
 
 METRICS = (
@@ -53,11 +54,18 @@ class RunResult:
         name: Name of the config.
         seed: Seed that it was trained from.
         metrics: Name, out of :data:`METRICS`, → value; None where there is none.
+        config_hash: Stands for all that the config says, apart from seed and paths; None where
+            it was not written down.
+        train_seconds: How long the training ran; None likewise.
+        versions: Package → version that the run was measured with.
     """
 
     name: str
     seed: int
     metrics: Mapping[str, float | None]
+    config_hash: str | None = None
+    train_seconds: float | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,34 @@ class Spread:
         return mean if self.sd is None else f"{mean} ± {format(self.sd, number_format.lstrip('+'))}"
 
 
+@dataclass(frozen=True)
+class Gain(Spread):
+    """A mean difference over pairs of runs, and its 95 % interval of Student's t over the seeds.
+
+    Attributes:
+        low: Lower end of the interval; None for a single seed, which bounds nothing.
+        high: Upper end, likewise.
+    """
+
+    low: float | None
+    high: float | None
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Gain":
+        """Summarise the differences, at least one."""
+        spread = Spread.of(values)
+        interval = mean_interval(values)
+        low, high = (None, None) if interval.half_width is None else (interval.low, interval.high)
+        return cls(spread.mean, spread.sd, spread.count, low, high)
+
+    def text(self, number_format: str) -> str:
+        """Format as ``mean [low, high]``, or as the mean alone."""
+        mean = format(self.mean, number_format)
+        if self.low is None or self.high is None:
+            return mean
+        return f"{mean} [{format(self.low, number_format)}, {format(self.high, number_format)}]"
+
+
 def summarize(
     results: Sequence[RunResult], baseline: str | None = None
 ) -> dict[str, dict[str, Spread]]:
@@ -88,7 +124,8 @@ def summarize(
     Args:
         results: The runs; no two of the same config and seed.
         baseline: Name of a config. Each other config that shares seeds with it gets a ``gain``:
-            the difference of APs to the baseline's run of the same seed, over the shared seeds.
+            the difference of APs to the baseline's run of the same seed, over the shared seeds,
+            as a :class:`Gain`.
 
     Returns:
         Name of the config → metric → its spread; metrics without a value are left out.
@@ -96,18 +133,14 @@ def summarize(
     by_name: dict[str, list[RunResult]] = {}
     for result in results:
         by_name.setdefault(result.name, []).append(result)
-    base = {run.seed: ap for run in by_name.get(baseline or "", []) for ap in _values([run], "ap")}
+    base = _aps(by_name.get(baseline or "", []))
     summary: dict[str, dict[str, Spread]] = {}
     for name, runs in by_name.items():
         values = {key: _values(runs, key) for key in METRICS}
-        if name != baseline:
-            values[GAIN] = [
-                ap - base[run.seed]
-                for run in runs
-                if run.seed in base
-                for ap in _values([run], "ap")
-            ]
         summary[name] = {key: Spread.of(found) for key, found in values.items() if found}
+        gains = {} if name == baseline else paired_differences(_aps(runs), base)
+        if gains:
+            summary[name][GAIN] = Gain.of(list(gains.values()))
     return summary
 
 
@@ -115,7 +148,10 @@ def format_table(summary: Mapping[str, Mapping[str, Spread]]) -> str:
     """Format a summary as a Markdown table whose columns line up in plain text too."""
     measured = {key for spreads in summary.values() for key in spreads}
     columns = [key for key in ("ap", GAIN, *METRICS[1:]) if key in measured]
-    rows = [["config", "seeds", *(GLOSSARY[key].title for key in columns)]]
+    titles = {key: GLOSSARY[key].title for key in columns}
+    if any(gain.low is not None for gain in _gains(summary)):
+        titles[GAIN] += " [95 %, t over seeds]"
+    rows = [["config", "seeds", *titles.values()]]
     for name, spreads in summary.items():
         cells = [
             spreads[key].text(GLOSSARY[key].number_format) if key in spreads else "–"
@@ -137,7 +173,7 @@ def write_report(
         folder: Existing folder to write to.
         results: The runs.
         baseline: See :func:`summarize`.
-        machine: What the numbers were measured on.
+        machine: What the numbers were measured on, and with which versions.
 
     Returns:
         The table.
@@ -161,8 +197,27 @@ def write_report(
         for result in results:
             writer.writerow([result.name, result.seed, *(result.metrics.get(k) for k in METRICS)])
     measured = ", ".join(f"{key} {value}" for key, value in machine.items())
-    write_file(target / "comparison.md", f"{table}\n\nMeasured on: {measured}.\n")
+    notes = [f"Measured on: {measured}."]
+    if any(spread.sd is not None for spreads in summary.values() for spread in spreads.values()):
+        notes.insert(0, "Mean ± standard deviation over the seeds.")
+    if _gains(summary):
+        notes.insert(
+            -1,
+            f"Gain: AP minus that of {baseline} from the same seed, mean over the seeds; in "
+            "brackets the 95 % interval of Student's t for paired samples.",
+        )
+    write_file(target / "comparison.md", "\n\n".join([table, *notes]) + "\n")
     return table
+
+
+def _gains(summary: Mapping[str, Mapping[str, Spread]]) -> list[Gain]:
+    found = (spreads.get(GAIN) for spreads in summary.values())
+    return [gain for gain in found if isinstance(gain, Gain)]
+
+
+def _aps(runs: Sequence[RunResult]) -> dict[int, float]:
+    """Seed → AP of the runs that have one."""
+    return {run.seed: ap for run in runs for ap in _values([run], "ap")}
 
 
 def _values(runs: Sequence[RunResult], key: str) -> list[float]:

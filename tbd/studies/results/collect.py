@@ -1,11 +1,9 @@
 """From the work directories of finished runs to their records."""
 
-import hashlib
-import json
 import os
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,8 @@ from typing import Any
 import mmdet
 from mmengine.config import Config
 
-from tbd.detectors import resolve_model_config
 from tbd.detectors.model_config import WRAPPER_TYPES
+from tbd.studies.comparison.config_hash import config_hash, teacher_run
 from tbd.studies.comparison.runs import RUN_FILE, RUN_FORMAT, read_state
 from tbd.studies.glossary import GLOSSARY, in_studies
 from tbd.studies.results.record import RunRecord, add_records
@@ -87,7 +85,7 @@ def read_run(folder: Path, commit: str, hardware: str) -> RunRecord:
     baseline = teacher = teacher_seed = None
     if cfg.model.type in WRAPPER_TYPES:
         baseline, teacher = _stem(cfg.model.student), _stem(cfg.model.teacher)
-        teacher_seed = _teacher_run(cfg).get("seed")
+        teacher_seed = teacher_run(cfg).get("seed")
     return RunRecord(
         config=state["config"],
         config_hash=config_hash(cfg),
@@ -101,53 +99,6 @@ def read_run(folder: Path, commit: str, hardware: str) -> RunRecord:
         versions={**_versions(logs[-1]), "tbd": commit},
         hardware=hardware,
     )
-
-
-def config_hash(cfg: Config) -> str:
-    """Hash what decides on the result of a run, apart from its seed and the machine's paths.
-
-    Args:
-        cfg: Config of a run as it was dumped into the work directory, options merged.
-
-    Returns:
-        The first 16 hexadecimal digits of a SHA-256.
-    """
-    content = cfg.to_dict()
-    for key in ("work_dir", "launcher", "resume"):
-        content.pop(key, None)
-    content.get("randomness", {}).pop("seed", None)
-    if cfg.model.type in WRAPPER_TYPES:
-        # The config names its models by path; what the files say decides, not where they lie.
-        model = content["model"]
-        model["student"] = resolve_model_config(cfg.model).to_dict()
-        model["teacher"] = resolve_model_config(
-            cfg.model.teacher, cfg.model.get("teacher_options"), key="model.teacher"
-        ).to_dict()
-        run = _teacher_run(cfg)
-        if run:
-            model["teacher_ckpt"] = [_stem(run["config"]), run["seed"]]
-    portable = _without_folders(content, str(cfg.get("data_root", "")))
-    text = json.dumps(portable, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _without_folders(node: Any, data_root: str) -> Any:
-    """Cut off what lies before the data set, and of other files and checkpoints the folder."""
-    if isinstance(node, Mapping):
-        return {str(key): _without_folders(value, data_root) for key, value in node.items()}
-    if isinstance(node, list | tuple):
-        return [_without_folders(item, data_root) for item in node]
-    if isinstance(node, str) and data_root and node.startswith(data_root):
-        return "data_root/" + node.removeprefix(data_root)
-    if isinstance(node, str) and (node.startswith("/") or node.endswith(".pth")):
-        return Path(node).name
-    return node
-
-
-def _teacher_run(cfg: Config) -> dict[str, Any]:
-    """What is known of the run that the teacher's checkpoint comes from; empty if nothing."""
-    checkpoint = cfg.model.get("teacher_ckpt")
-    return read_state(Path(checkpoint).parent) if checkpoint else {}
 
 
 def _stem(model: Any) -> str:

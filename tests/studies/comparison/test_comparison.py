@@ -6,13 +6,16 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from mmengine.config import Config
 from tiny import retinanet
 from tiny_run import ROOT, config_dict, process_environment, write_config, write_data
 
 from tbd.detectors import resolve_model_config
 from tbd.detectors.model_config import build_detector
 from tbd.engine.config import load_config
-from tbd.studies.comparison import compare, comparison, measurement
+from tbd.studies.comparison import compare, execution, measurement
+from tbd.studies.comparison.__main__ import measure_folder
+from tbd.studies.comparison.config_hash import config_hash
 from tbd.studies.comparison.runs import parse_options
 
 
@@ -39,24 +42,53 @@ def configs(tmp_path):
     return paths
 
 
-class Trainings:
-    """Stands for ``tbd train``: saves a student with random weights, keeps the options."""
+class Finished:
+    """Stands for a process that has ended."""
+
+    def __init__(self, status):
+        self.status = status
+
+    def poll(self):
+        return self.status
+
+    def wait(self, timeout=None):
+        return self.status
+
+    def terminate(self):
+        pass
+
+
+class Processes:
+    """Stands for the processes of runs.
+
+    In place of ``tbd train`` it saves a student with random weights, keeps the options and prints
+    a line; what is to be measured is measured, in this process.
+    """
 
     def __init__(self):
         self.started = []
+        self.measured = []
         self.exit_status = 0
 
-    def __call__(self, command):
+    def __call__(self, command, log, variables, prefix):
+        assert command[:2] == [sys.executable, "-m"]
+        if command[2] == "tbd.studies.comparison":
+            self.measured.append(Path(command[3]).parent.name)
+            measure_folder(Path(command[3]))
+            return Finished(0)
+        assert command[2:4] == ["tbd", "train"]
         config, folder = command[4], Path(command[command.index("--work-dir") + 1])
         assert "--resume" in command
         options = parse_options(command[command.index("--cfg-options") + 1 :])
         self.started.append((Path(config).stem, options))
+        with log.open("a") as file:
+            file.write("a lot of output\nand its last line\n")
         if self.exit_status == 0:
             torch.manual_seed(options["randomness.seed"])
             model = build_detector(resolve_model_config(load_config(config).model))
             torch.save({"state_dict": model.state_dict()}, folder / "epoch_1.pth")
             (folder / "last_checkpoint").write_text("/before/a/move/epoch_1.pth")
-        return self.exit_status
+        return Finished(self.exit_status)
 
     def names(self):
         return [name for name, _ in self.started]
@@ -64,8 +96,9 @@ class Trainings:
 
 @pytest.fixture
 def trainings(monkeypatch):
-    stub = Trainings()
-    monkeypatch.setattr(comparison, "_execute", stub)
+    stub = Processes()
+    monkeypatch.setattr(execution, "launch", stub)
+    monkeypatch.setattr(execution, "_POLL", 0)
     monkeypatch.setattr(measurement, "_TIMED_IMAGES", 2)
     return stub
 
@@ -96,7 +129,15 @@ def test_everything_is_trained_once_and_kept(configs, trainings, tmp_path, capfd
     timed = [f["name"] for f in content["runs"] if f["metrics"].get("milliseconds", 0) > 0]
     assert timed == ["teacher", "plain", "distilled"]
     # Same seed, same stand-in weights: no gain, and that measured on the same seed.
-    assert content["summary"]["distilled"]["gain"] == {"mean": 0.0, "sd": 0.0, "count": 2}
+    nothing = {"mean": 0.0, "sd": 0.0, "count": 2, "low": 0.0, "high": 0.0}
+    assert content["summary"]["distilled"]["gain"] == nothing
+    assert content["machine"]["torch"] == torch.__version__
+    by_name = {(found["name"], found["seed"]): found for found in content["runs"]}
+    hashes = [by_name[key]["config_hash"] for key in (("plain", 3), ("plain", 4), ("distilled", 3))]
+    assert hashes[0] == hashes[1] != hashes[2]
+    assert by_name["plain", 3]["versions"].keys() == {
+        *("python", "torch", "torchvision", "mmdet", "mmengine", "mmcv", "tbd")
+    }
     assert cv2.imread(str(out / "comparison.png")) is not None
     assert (out / "comparison.csv").is_file()
     assert (out / "comparison.md").read_text().startswith(table)
@@ -155,8 +196,12 @@ def test_a_changed_config_is_trained_again_and_nothing_is_lost(
 def test_a_failed_training_is_reported_and_resumed(configs, trainings, tmp_path):
     out = tmp_path / "out"
     trainings.exit_status = 137
-    with pytest.raises(RuntimeError, match="training of plain, seed 0, ended with exit status 137"):
+    with pytest.raises(RuntimeError, match="training of plain, seed 0, ended with exit") as error:
         run(configs, out, "plain", num_pictures=0)
+    message = str(error.value)
+    assert "exit status 137" in message
+    assert "and its last line" in message
+    assert str(out / "plain" / "seed_0" / "output.log") in message
     marker = out / "plain" / "seed_0" / "epoch_0.pth"
     marker.touch()
     trainings.exit_status = 0
@@ -166,8 +211,40 @@ def test_a_failed_training_is_reported_and_resumed(configs, trainings, tmp_path)
     assert trainings.names() == ["plain", "plain"]
 
 
+def test_metrics_under_older_names_are_measured_again(configs, trainings, tmp_path, capsys):
+    out = tmp_path / "out"
+    run(configs, out, "plain", num_pictures=0)
+    path = out / "plain" / "seed_0" / "run.json"
+    state = json.loads(path.read_text())
+    found = dict(state["metrics"])
+    old = {"ap": 0.5, "harmony": 0.7, "mean_score": 0.4}
+    kept = {key: state[key] for key in ("config", "seed", "fingerprint")}
+    path.write_text(json.dumps({**kept, "metrics": old}))
+    run(configs, out, "plain", num_pictures=0)
+    assert "measuring it again" in capsys.readouterr().out
+    assert trainings.names() == ["plain"]
+    assert trainings.measured == ["plain", "plain"]
+    assert json.loads(path.read_text())["metrics"] == found
+
+
+def test_an_interrupted_evaluation_is_repeated_without_training(
+    configs, trainings, tmp_path, monkeypatch, capsys
+):
+    def interrupted(folder):
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setitem(globals(), "measure_folder", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(configs, out, "plain", num_pictures=0)
+    assert "stopped, 1 of 1 runs unfinished" in capsys.readouterr().out
+    run(configs, out, "plain", num_pictures=0)
+    assert trainings.names() == ["plain"]
+
+
 def test_a_training_without_checkpoint_is_explained(configs, trainings, tmp_path, monkeypatch):
-    monkeypatch.setattr(comparison, "_train", lambda run: None)
+    monkeypatch.setattr(execution, "launch", lambda *arguments: Finished(0))
     with pytest.raises(FileNotFoundError, match=r"default_hooks\.checkpoint"):
         run(configs, tmp_path / "out", "plain")
 
@@ -181,6 +258,7 @@ def test_a_training_without_checkpoint_is_explained(configs, trainings, tmp_path
         (["plain"], {"seeds": ()}, "nothing to compare"),
         ([], {}, "nothing to compare"),
         (["plain"], {"seeds": (1, 1)}, "named twice"),
+        (["plain"], {"jobs": 0}, "--jobs must be at least 1, is 0"),
     ],
 )
 def test_contradictory_arguments(configs, trainings, tmp_path, names, arguments, message):
@@ -196,7 +274,8 @@ def test_command_line_trains_and_resumes(configs, tmp_path):
         str(ROOT / "tools" / "compare.py"),
         *[configs["plain"], configs["distilled"]],
         *["--teacher", configs["teacher"], "--baseline", configs["plain"], "--seeds", "7"],
-        *["--work-dir", str(tmp_path / "out"), "--cfg-options", "train_cfg.max_epochs=2"],
+        *["--work-dir", str(tmp_path / "out"), "--jobs", "2"],
+        *["--cfg-options", "train_cfg.max_epochs=2"],
     ]
     for trained in (True, False):
         result = subprocess.run(
@@ -204,7 +283,16 @@ def test_command_line_trains_and_resumes(configs, tmp_path):
         )
         assert result.returncode == 0, result.stderr
         assert ("finished before" not in result.stdout) == trained
+        # The long logs are in files.
+        assert len(result.stdout.splitlines()) < 20
+        assert "mmengine" not in result.stdout + result.stderr
         assert "| distilled " in result.stdout
     assert (tmp_path / "out" / "distilled" / "seed_7" / "epoch_2.pth").is_file()
-    assert (tmp_path / "out" / "distilled" / "seed_7" / "student.pth").is_file()
+    folder = tmp_path / "out" / "distilled" / "seed_7"
+    assert (folder / "student.pth").is_file()
+    assert "coco/bbox_mAP" in (folder / "output.log").read_text()
+    # The same hash as that of the config that MMEngine keeps beside the checkpoints.
+    state = json.loads((folder / "run.json").read_text())
+    assert config_hash(Config.fromfile(str(folder / "distilled.py"))) == state["config_hash"]
+    assert state["train_seconds"] > 0
     assert (tmp_path / "out" / "comparison.png").is_file()

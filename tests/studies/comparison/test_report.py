@@ -1,5 +1,6 @@
 import csv
 import json
+import math
 
 import pytest
 
@@ -30,10 +31,15 @@ def test_mean_and_sample_deviation():
 def test_gain_is_paired_by_seed():
     summary = summarize(RESULTS, baseline="plain")
     # Differences 3 and 5; the deviation of the pairs, not of the two means.
-    assert summary["tbd"]["gain"].mean == 4
-    assert summary["tbd"]["gain"].sd == pytest.approx(2**0.5)
+    gain = summary["tbd"]["gain"]
+    assert gain.mean == 4
+    assert gain.sd == pytest.approx(2**0.5)
+    # Two values have one degree of freedom, where t is Cauchy's: its quantile is a tangent.
+    half = math.tan(math.pi * 0.475) * 2**0.5 / 2**0.5
+    assert (gain.low, gain.high) == pytest.approx((4 - half, 4 + half))
     # The teacher shares seed 0 only.
     assert summary["teacher"]["gain"].mean == 20
+    assert summary["teacher"]["gain"].low is None
     assert "gain" not in summary["plain"]
 
 
@@ -49,14 +55,21 @@ def test_table_lines_up_and_reads_as_markdown():
     lines = table.splitlines()
     assert len({len(line) for line in lines}) == 1
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    assert cells[0][:4] == ["config", "seeds", "AP", "gain"]
+    assert cells[0][:4] == ["config", "seeds", "AP", "gain [95 %, t over seeds]"]
     assert set("".join(cells[1])) == {"-", ":"}
     rows = {row[0]: dict(zip(cells[0], row, strict=True)) for row in cells[2:]}
     assert rows["tbd"]["AP"] == "33.0 ± 0.0"
-    assert rows["tbd"]["gain"] == "+4.0 ± 1.4"
-    assert rows["plain"]["gain"] == "–"
+    gains = {name: row["gain [95 %, t over seeds]"] for name, row in rows.items()}
+    assert gains == {"teacher": "+20.0", "plain": "–", "tbd": "+4.0 [-8.7, +16.7]"}
     assert rows["plain"]["harmony score"] == "0.800"
     assert rows["teacher"]["seeds"] == "1"
+
+
+def test_a_single_seed_has_no_interval():
+    single = [run for run in RESULTS if run.seed == 0]
+    title, _, *rows = format_table(summarize(single, "plain")).splitlines()
+    assert "t over seeds" not in title
+    assert not any("±" in row or "[" in row for row in rows)
 
 
 def test_no_gain_column_without_baseline():
@@ -83,6 +96,9 @@ def test_files(tmp_path):
         "name": "plain",
         "seed": 0,
         "metrics": {"ap": 30.0, "harmony_score": 0.8},
+        "config_hash": None,
+        "train_seconds": None,
+        "versions": {},
     }
     with (tmp_path / "comparison.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -92,3 +108,4 @@ def test_files(tmp_path):
     text = (tmp_path / "comparison.md").read_text()
     assert text.startswith(table)
     assert "abacus" in text
+    assert "Student's t" in text

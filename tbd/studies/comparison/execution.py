@@ -1,0 +1,305 @@
+"""Runs carried out in processes of their own, several at a time, and stopped together."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+
+import torch
+
+from tbd.studies.comparison.progress import Progress, Stage, duration, read_progress
+from tbd.studies.comparison.runs import RUN_FORMAT, Run, read_state, set_aside, write_state
+
+LOG_FILE = "output.log"
+"""All that training and evaluation of a run print, in its folder."""
+
+PROGRESS_FILE = "progress.json"
+
+_LINES_OF_A_FAILURE = 20
+_POLL = 0.2
+_PATIENCE = 15.0
+
+Metrics = dict[str, float | None]
+
+
+def finish_runs(
+    runs: Sequence[Run],
+    jobs: int = 1,
+    *,
+    progress: Progress | None = None,
+    verbose: bool = False,
+    first: int = 1,
+    total: int | None = None,
+) -> dict[Run, Metrics]:
+    """Train and measure runs, as far as that has not been done yet.
+
+    A run is trained anew only when its config, its options or its teacher changed; what it had
+    then is set aside. An interrupted one goes on from its last checkpoint. When one fails, or this
+    process is interrupted, the others are stopped, and go on the next time.
+
+    Args:
+        runs: The runs, in the order in which they are begun.
+        jobs: How many are carried out at a time. They share the processor's cores, unless
+            ``OMP_NUM_THREADS`` is set, and take turns on the GPUs there are.
+        progress: Shows what they are doing. Default: on standard output.
+        verbose: Print the whole output of the runs, which goes to their logs in any case.
+        first: Number of the first run, to be shown.
+        total: Number of all runs, to be shown. Default: that of ``runs``.
+
+    Returns:
+        Run → metrics, see :data:`tbd.studies.comparison.report.METRICS`.
+
+    Raises:
+        FileNotFoundError: A training wrote no checkpoint.
+        RuntimeError: A training or an evaluation failed.
+        ValueError: ``jobs`` is less than 1.
+    """
+    if jobs < 1:
+        raise ValueError(f"--jobs must be at least 1, is {jobs}.")
+    progress = progress or Progress(quiet=verbose)
+    total = total or len(runs)
+    waiting = [
+        (run, f"[{number}/{total}] {run.name}, seed {run.seed}")
+        for number, run in enumerate(runs, first)
+    ]
+    metrics: dict[Run, Metrics] = {}
+    active: dict[int, _Execution] = {}
+    with _termination_as_interrupt():
+        try:
+            while waiting or active:
+                while waiting and len(active) < jobs:
+                    run, label = waiting.pop(0)
+                    finished = _take_up(run, label, progress)
+                    if finished is not None:
+                        metrics[run] = finished
+                        continue
+                    slot = next(slot for slot in range(jobs) if slot not in active)
+                    active[slot] = _Execution(run, label, environment(slot, jobs), verbose)
+                for slot, execution in list(active.items()):
+                    execution.advance()
+                    if execution.done:
+                        metrics[execution.run] = _metrics_of(execution.run)
+                        progress.say(_result(execution, metrics[execution.run]))
+                        del active[slot]
+                progress.show([execution.stage for execution in active.values()])
+                time.sleep(_POLL if active else 0)
+        except BaseException:
+            for execution in active.values():
+                execution.stop()
+            for execution in active.values():
+                execution.wait()
+            progress.say(
+                f"stopped, {len(active) + len(waiting)} of {total} runs unfinished; the same "
+                "command goes on from their last checkpoints"
+            )
+            raise
+    return {run: metrics[run] for run in runs}
+
+
+def environment(slot: int, jobs: int) -> dict[str, str]:
+    """Variables of a run's processes.
+
+    Args:
+        slot: Number of the place among those that run at the same time, from 0.
+        jobs: Number of these places.
+    """
+    variables = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    if jobs > 1:
+        variables.setdefault("OMP_NUM_THREADS", str(max(1, _num_cores() // jobs)))
+        devices = _devices()
+        if devices:
+            variables["CUDA_VISIBLE_DEVICES"] = devices[slot % len(devices)]
+    return variables
+
+
+class _Execution:
+    """One run, on its way through training and evaluation."""
+
+    def __init__(self, run: Run, label: str, variables: Mapping[str, str], verbose: bool) -> None:
+        self.run = run
+        self.label = label
+        self.begun = time.monotonic()
+        self.done = False
+        self._variables = variables
+        self._verbose = verbose
+        self._log = run.folder / LOG_FILE
+        self._progress = run.folder / PROGRESS_FILE
+        self._progress.unlink(missing_ok=True)
+        self._doing = "starting"
+        self._process = self._evaluate() if read_state(run.folder).get("trained") else self._train()
+
+    @property
+    def stage(self) -> Stage:
+        if self._training:
+            self._doing = read_progress(self._progress) or self._doing
+        return Stage(self.label, self._doing)
+
+    def advance(self) -> None:
+        """Begin the evaluation when the training has ended.
+
+        Raises:
+            FileNotFoundError: The training wrote no checkpoint.
+            RuntimeError: Either of them failed.
+        """
+        status = self._process.poll()
+        if status is None:
+            return
+        if status:
+            raise RuntimeError(self._failure(status))
+        if not self._training:
+            self.done = True
+            return
+        self.run.final_checkpoint()
+        self._note(trained=True)
+        self._process = self._evaluate()
+
+    def stop(self) -> None:
+        if self._training:
+            self._note(trained=False)
+        self._process.terminate()
+
+    def wait(self) -> None:
+        try:
+            self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _train(self) -> "subprocess.Popen[str]":
+        self._training = True
+        command = [sys.executable, "-m", "tbd", "train", self.run.config, "--resume"]
+        command += ["--work-dir", str(self.run.folder), "--progress-file", str(self._progress)]
+        return self._launch([*command, "--cfg-options", *self.run.options])
+
+    def _evaluate(self) -> "subprocess.Popen[str]":
+        self._training = False
+        self._doing = "evaluating"
+        return self._launch([sys.executable, "-m", __package__, str(self.run.folder)])
+
+    def _note(self, trained: bool) -> None:
+        """Write down for how long the training has run, and whether it is at its end."""
+        state = read_state(self.run.folder)
+        seconds = state.get("train_seconds", 0.0) + time.monotonic() - self.begun
+        content = {**state, "trained": trained, "train_seconds": round(seconds, 1)}
+        write_state(self.run.folder, content)
+
+    def _launch(self, command: Sequence[str]) -> "subprocess.Popen[str]":
+        prefix = f"{self.run.name}, seed {self.run.seed}: " if self._verbose else None
+        return launch(command, self._log, self._variables, prefix)
+
+    def _failure(self, status: int) -> str:
+        part = "training" if self._training else "evaluation"
+        lines = self._log.read_text(errors="replace").splitlines()[-_LINES_OF_A_FAILURE:]
+        tail = "\n".join(f"  {line}" for line in lines)
+        return (
+            f"the {part} of {self.run.name}, seed {self.run.seed}, ended with exit status "
+            f"{status}. Its log, {self._log}, ends with\n{tail}\n"
+            "The same command goes on from the last checkpoint."
+        )
+
+
+def launch(
+    command: Sequence[str], log: Path, variables: Mapping[str, str], prefix: str | None
+) -> "subprocess.Popen[str]":
+    """Start a command whose output is appended to a log, and printed too if there is a prefix."""
+    with log.open("a") as file:
+        if prefix is None:
+            return subprocess.Popen(
+                command, env=variables, stdout=file, stderr=subprocess.STDOUT, text=True
+            )
+    process = subprocess.Popen(
+        command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout is not None
+    threading.Thread(target=_copy, args=(process.stdout, log, prefix), daemon=True).start()
+    return process
+
+
+def _copy(lines: IO[str], log: Path, prefix: str) -> None:
+    with log.open("a") as file:
+        for line in lines:
+            file.write(line)
+            file.flush()
+            print(f"{prefix}{line}", end="", flush=True)
+
+
+def _take_up(run: Run, label: str, progress: Progress) -> Metrics | None:
+    """Prepare the folder of a run; return its metrics if it is finished already."""
+    state = read_state(run.folder)
+    if run.folder.exists() and state.get("fingerprint") != run.fingerprint:
+        progress.say(
+            f"{label}: {run.folder} belongs to another state of the config, its options or its "
+            f"teacher; moved to {set_aside(run)}, training again"
+        )
+        state = {}
+    if state.get("metrics") and state.get("format") == RUN_FORMAT:
+        progress.say(f"{label}: finished before, {_ap(state['metrics'])}")
+        return dict(state["metrics"])
+    if state.get("metrics"):
+        progress.say(f"{label}: trained before, under other names of metrics; measuring it again")
+        state["trained"] = True
+    kept: dict[str, Any] = {key: state[key] for key in ("trained", "train_seconds") if key in state}
+    write_state(
+        run.folder,
+        {
+            "format": RUN_FORMAT,
+            "config": run.config,
+            "seed": run.seed,
+            "options": list(run.options),
+            "fingerprint": run.fingerprint,
+            **kept,
+        },
+    )
+    return None
+
+
+def _metrics_of(run: Run) -> Metrics:
+    return dict(read_state(run.folder)["metrics"])
+
+
+def _result(execution: _Execution, metrics: Metrics) -> str:
+    seconds = time.monotonic() - execution.begun
+    return f"{execution.label}: {_ap(metrics)} after {duration(seconds)}"
+
+
+def _ap(metrics: Mapping[str, float | None]) -> str:
+    ap = metrics.get("ap")
+    return "no AP" if ap is None else f"AP {ap:.1f}"
+
+
+def _num_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _devices() -> list[str]:
+    """Names of the GPUs that this process may use."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name for name in named.split(",") if name]
+    return [str(index) for index in range(torch.cuda.device_count())]
+
+
+@contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """Let a request to end this process stop its runs, as Ctrl-C does."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

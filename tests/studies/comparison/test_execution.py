@@ -1,0 +1,153 @@
+"""Runs in processes of their own; the processes are real, what they do is not."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tbd.studies.comparison import execution
+from tbd.studies.comparison.execution import environment, finish_runs
+from tbd.studies.comparison.progress import Progress
+from tbd.studies.comparison.runs import Run, read_state
+
+# Appends when it began and ended to a file beside the run, so that a test sees what overlapped.
+WORK = """
+import json, pathlib, sys, time
+folder, seconds, status = pathlib.Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
+events = folder.parent / "events"
+name = folder.name
+def note(what):
+    with events.open("a") as file:
+        file.write(f"{name} {what}\\n")
+note("begins")
+print("output of", name, flush=True)
+time.sleep(seconds)
+if status:
+    sys.exit(status)
+(folder / "last_checkpoint").write_text("epoch_1.pth")
+note("ends")
+"""
+MEASURE = """
+import json, pathlib, sys
+path = pathlib.Path(sys.argv[1]) / "run.json"
+path.write_text(json.dumps({**json.loads(path.read_text()), "metrics": {"ap": 12.5}}))
+"""
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return [Run(f"{name}.py", 0, tmp_path / name, ("a=1",), name) for name in "abc"]
+
+
+@pytest.fixture
+def work(monkeypatch):
+    """Say how long the training of a run takes, and how it ends."""
+    plan = {}
+    launch = execution.launch
+
+    def start(command, log, variables, prefix):
+        if command[2] == "tbd":
+            folder = command[command.index("--work-dir") + 1]
+            seconds, status = plan.get(Path(folder).name, (0.0, 0))
+            command = [sys.executable, "-c", WORK, folder, str(seconds), str(status)]
+        else:
+            command = [sys.executable, "-c", MEASURE, command[3]]
+        return launch(command, log, variables, prefix)
+
+    monkeypatch.setattr(execution, "launch", start)
+    monkeypatch.setattr(execution, "_POLL", 0.02)
+    return plan
+
+
+def events(tmp_path):
+    return (tmp_path / "events").read_text().splitlines()
+
+
+def test_one_after_the_other_and_then_never_again(runs, work, tmp_path):
+    file = io.StringIO()
+    found = finish_runs(runs, progress=Progress(file))
+    assert list(found) == runs
+    assert all(metrics == {"ap": 12.5} for metrics in found.values())
+    assert events(tmp_path) == [f"{name} {what}" for name in "abc" for what in ("begins", "ends")]
+    assert [line.partition(" after")[0] for line in file.getvalue().splitlines()] == [
+        f"[{number}/3] {name}, seed 0: AP 12.5" for number, name in enumerate("abc", 1)
+    ]
+    assert (tmp_path / "a" / "output.log").read_text() == "output of a\n"
+    assert finish_runs(runs, progress=Progress(io.StringIO())) == found
+    assert len(events(tmp_path)) == 6
+
+
+def test_several_at_a_time(runs, work, tmp_path):
+    work |= {"a": (2.0, 0), "b": (0.0, 0), "c": (0.0, 0)}
+    finish_runs(runs, jobs=2, progress=Progress(io.StringIO()))
+    # The third takes the place of the second while the first goes on.
+    assert events(tmp_path)[-1] == "a ends"
+    assert events(tmp_path).index("c begins") < events(tmp_path).index("a ends")
+
+
+def test_a_failure_stops_the_others_which_go_on_later(runs, work, tmp_path):
+    work |= {"a": (0.5, 3), "b": (60.0, 0)}
+    file = io.StringIO()
+    begin = time.monotonic()
+    with pytest.raises(RuntimeError, match=r"training of a, seed 0, ended with exit status 3") as e:
+        finish_runs(runs, jobs=2, progress=Progress(file))
+    assert time.monotonic() - begin < 30
+    assert "output of a" in str(e.value)
+    assert "stopped, 3 of 3 runs unfinished" in file.getvalue()
+    assert "b ends" not in events(tmp_path)
+    assert read_state(tmp_path / "b")["train_seconds"] >= 0.4
+    assert not (tmp_path / "c").exists()
+    work.clear()
+    assert len(finish_runs(runs, jobs=2, progress=Progress(io.StringIO()))) == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_stops_all(runs, work, tmp_path, number):
+    work |= {"a": (60.0, 0), "b": (60.0, 0)}
+    before = signal.getsignal(signal.SIGTERM)
+    threading.Timer(1.0, os.kill, (os.getpid(), number)).start()
+    with pytest.raises(KeyboardInterrupt):
+        finish_runs(runs, jobs=2, progress=Progress(io.StringIO()))
+    assert signal.getsignal(signal.SIGTERM) is before
+    running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+    assert str(tmp_path) not in running
+    assert "metrics" not in read_state(tmp_path / "a")
+
+
+def test_verbose_prints_what_the_log_gets(runs, work, tmp_path, capsys):
+    finish_runs(runs[:1], verbose=True)
+    time.sleep(0.2)
+    assert "a, seed 0: output of a\n" in capsys.readouterr().out
+    assert (tmp_path / "a" / "output.log").read_text() == "output of a\n"
+
+
+def test_another_state_of_a_run_is_set_aside(runs, work, tmp_path):
+    finish_runs(runs[:1], progress=Progress(io.StringIO()))
+    other = Run("a.py", 0, tmp_path / "a", (), "other")
+    file = io.StringIO()
+    finish_runs([other], progress=Progress(file))
+    assert "moved to" in file.getvalue()
+    kept = json.loads((tmp_path / "a.replaced_1" / "run.json").read_text())
+    assert kept["fingerprint"] == "a"
+    assert events(tmp_path).count("a begins") == 2
+
+
+def test_runs_at_a_time_share_cores_and_gpus(monkeypatch):
+    monkeypatch.setattr(execution, "_num_cores", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    assert "OMP_NUM_THREADS" not in environment(0, 1)
+    assert environment(0, 1)["CUDA_VISIBLE_DEVICES"] == "2,5"
+    assert environment(0, 3)["OMP_NUM_THREADS"] == "2"
+    assert [environment(slot, 3)["CUDA_VISIBLE_DEVICES"] for slot in range(3)] == ["2", "5", "2"]
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert environment(0, 3)["OMP_NUM_THREADS"] == "7"
+    assert environment(0, 3)["CUDA_VISIBLE_DEVICES"] == ""
