@@ -6,11 +6,18 @@ config with ``custom_imports = dict(imports=["tbd"])`` can name, say,
 compatibility layer of :mod:`tbd.compat`.
 """
 
-from tbd.compat import check_distribution, configs_dir, install, mend_ssd_prediction
+from tbd.compat import (
+    check_distribution,
+    configs_dir,
+    import_quietly,
+    install,
+    mend_ssd_prediction,
+)
 
-# Both before anything imports mmdet, which imports mmcv's operators.
+# The first two before anything imports mmdet, which imports mmcv's operators.
 check_distribution()
 install()
+import_quietly()
 mend_ssd_prediction()
 
 from tbd import datasets, engine, evaluation, generative, heads, losses, visualization

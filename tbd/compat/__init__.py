@@ -13,6 +13,7 @@ from tbd.compat.checkpoint import (
 )
 from tbd.compat.distribution import check_distribution
 from tbd.compat.extension import provide_extension
+from tbd.compat.notices import import_quietly
 from tbd.compat.packaged_configs import allow_packaged_configs, configs_dir
 from tbd.compat.ssd import mend_ssd_prediction
 
@@ -20,6 +21,7 @@ __all__ = [
     "UnsafeCheckpointError",
     "check_distribution",
     "configs_dir",
+    "import_quietly",
     "install",
     "load_checkpoint",
     "mend_ssd_prediction",

@@ -1,7 +1,9 @@
 """Training of several configs from several seeds, and the table that compares them."""
 
+import io
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -82,15 +84,17 @@ def compare(
     # Seeds do not change the speed: one run of each config is timed.
     first = [run for run in metrics if run is teacher_run or run.seed == seeds[0]]
     progress.say("measuring the speed of one run of each config")
-    for run, milliseconds in time_inference(first).items():
-        metrics[run]["milliseconds"] = milliseconds
+    with _printing_to(root / LOG_FILE, verbose):
+        for run, milliseconds in time_inference(first).items():
+            metrics[run]["milliseconds"] = milliseconds
     results = [_result(run, values) for run, values in metrics.items()]
     machine = {**_machine(), **versions()}
     table = write_report(root, results, baseline and config_name(baseline), machine)
     written = ["comparison.md", "comparison.csv", "comparison.json"]
     if num_pictures:
         drawn = [run for run in first if run is not teacher_run]
-        draw_runs(drawn, root / "comparison.png", num_pictures)
+        with _printing_to(root / LOG_FILE, verbose):
+            draw_runs(drawn, root / "comparison.png", num_pictures)
         written.append("comparison.png")
     progress.say(f"\n{table}\n\nwrote {', '.join(written)} to {root}")
     return table
@@ -141,6 +145,22 @@ def _check_arguments(
         raise ValueError(
             f"--baseline {baseline} is not among the compared configs {list(configs)}."
         )
+
+
+@contextmanager
+def _printing_to(log: Path, verbose: bool) -> Iterator[None]:
+    """Let what the data sets print go to a log too, unless all is to be seen."""
+    if verbose:
+        yield
+        return
+    # Not to the file itself, which a logger might keep and use when it is closed.
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed):
+            yield
+    finally:
+        with log.open("a") as file:
+            file.write(printed.getvalue())
 
 
 def _machine() -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """From the work directories of finished runs to their records."""
 
+import json
 import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
