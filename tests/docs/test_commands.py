@@ -7,7 +7,6 @@ import runpy
 import shlex
 import sys
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 from documents import PAGES, ROOT, blocks, commands, files_of, prose
@@ -49,7 +48,7 @@ def check(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
             pass
         case ["bash", "tools/check.sh", *arguments]:
             assert set(arguments) <= {"--fast"}
-        case [".venv/bin/python", "-m", "pytest", *_]:
+        case [".venv/bin/python", "-m", "pytest", *_] | ["curl", "-LO", _]:
             pass
         case ["pip", "install" | "uninstall", *arguments]:
             extras = re.findall(r"\[(.*)\]", " ".join(arguments))
@@ -69,6 +68,13 @@ def test_commands_are_accepted(block, monkeypatch):
             pytest.fail(f"{shlex.join(words)} is refused: {refused}")
 
 
+def alternatives(path: str) -> list[str]:
+    """The paths that braces stand for, as in a shell: ``a{b,c}`` is ``ab`` and ``ac``."""
+    before, _, rest = path.partition("{")
+    names, closed, after = rest.partition("}")
+    return [before + name + after for name in names.split(",")] if closed else [path]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_that_are_named_exist(page):
     name = str(page.relative_to(ROOT))
@@ -85,9 +91,9 @@ def test_files_that_are_named_exist(page):
         path, _, test = word.partition("::")
         if not path.startswith(FOLDERS) or re.search(r"[<> …]", path) or path in files_of(name):
             continue
-        found = glob.glob(str(ROOT / path))
-        assert found, f"{name} names {path}, which does not exist"
+        for alternative in alternatives(path):
+            assert glob.glob(str(ROOT / alternative)), f"{name} names {alternative}, which is not"
         if test:
-            tree = ast.parse(Path(found[0]).read_text())
+            tree = ast.parse((ROOT / path).read_text())
             functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
             assert test in functions, f"{name} names the test {test}, which {path} does not have"
