@@ -19,6 +19,11 @@ from tbd.distill.logit import (
 )
 from tbd.distill.masked_generative import MaskedGenerativeDistillation, masked_generative_loss
 from tbd.distill.pearson import PearsonFeatureDistillation, pearson_feature_loss
+from tbd.distill.prediction_guided import (
+    PredictionGuidedDistillation,
+    guided_box_loss,
+    guided_classification_loss,
+)
 from tbd.distill.prediction_losses import (
     bin_distribution_loss,
     quality_focal_distillation_loss,
@@ -63,6 +68,7 @@ __all__ = [
     "LogitDistillation",
     "MaskedGenerativeDistillation",
     "PearsonFeatureDistillation",
+    "PredictionGuidedDistillation",
     "Progress",
     "QuerySpec",
     "Read",
@@ -80,6 +86,8 @@ __all__ = [
     "build_terms",
     "channel_wise_loss",
     "focal_feature_loss",
+    "guided_box_loss",
+    "guided_classification_loss",
     "harmony_distillation_loss",
     "harmony_maps",
     "imitation_loss",
