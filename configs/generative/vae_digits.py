@@ -5,5 +5,6 @@ Needs scikit-learn: pip install scikit-learn.
 
 _base_ = ["../_base_/datasets/digits.py", "../_base_/generative/autoencoding.py"]
 
-model = dict(type="tbd.VariationalAutoEncoder")
+# For values in −1…1 what ½ is for values in 0…1.
+model = dict(type="tbd.VariationalAutoEncoder", decoder_variance=2.0)
 train_cfg = dict(max_epochs=200, val_interval=50)

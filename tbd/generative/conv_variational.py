@@ -26,6 +26,7 @@ class ConvVariationalAutoEncoder(VariationalModel):
         batch_norm: Whether to normalise between them.
         negative_slope: Of the rectifier between them; 0 is ReLU.
         output: Range of the decoder; ``"linear"`` for feature maps.
+        decoder_variance: See :class:`~tbd.generative.VariationalModel`.
         data_preprocessor: See :class:`~tbd.generative.ImageModel`.
         init_cfg: See :class:`~tbd.generative.ImageModel`.
 
@@ -42,10 +43,11 @@ class ConvVariationalAutoEncoder(VariationalModel):
         batch_norm: bool = False,
         negative_slope: float = 0.0,
         output: OutputKind = "tanh",
+        decoder_variance: float = 0.5,
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(data_preprocessor, init_cfg)
+        super().__init__(decoder_variance, data_preprocessor, init_cfg)
         self.in_channels = in_channels
         doubled = (*channels[:-1], 2 * channels[-1]) if channels else ()
         layout = (strides, kernel_size, batch_norm, negative_slope)

@@ -22,23 +22,33 @@ class VariationalModel(AutoEncodingModel):
     """An autoencoder whose code is drawn from a normal distribution that the encoder names.
 
     The code of an image is N(μ, σ²), its prior N(0, 1); Kingma and Welling (arXiv 1312.6114).
-    The loss is the negative evidence lower bound of an image under p(x | z) = N(decode(z), ½), up
-    to a constant: the squared error of a drawn code plus KL(N(μ, σ²) ‖ N(0, 1)).
+    The loss is the negative evidence lower bound of an image under p(x | z) = N(decode(z), v), up
+    to a constant: the squared error of a drawn code over 2 v plus KL(N(μ, σ²) ‖ N(0, 1)). The
+    default, v = ½, is the squared error itself.
 
     The noise is in the checkpoint, see :class:`~tbd.generative.ResumableNoise`. Subclasses say how
     to find the :meth:`posterior` and to :meth:`decode`.
 
     Args:
+        decoder_variance: v. The larger it is, the closer are the codes of all images together to
+            the prior, and the coarser are reconstructions.
         data_preprocessor: See :class:`~tbd.generative.ImageModel`.
         init_cfg: See :class:`~tbd.generative.ImageModel`.
+
+    Raises:
+        ValueError: if ``decoder_variance`` is not positive.
     """
 
     def __init__(
         self,
+        decoder_variance: float = 0.5,
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
+        if not decoder_variance > 0:
+            raise ValueError(f"model.decoder_variance={decoder_variance} must be above 0.")
+        self.decoder_variance = decoder_variance
         self.noise = ResumableNoise(standard_normal)
 
     @abstractmethod
@@ -66,7 +76,7 @@ class VariationalModel(AutoEncodingModel):
     ) -> list[BaseDataElement]:
         """Add what every autoencoder adds, of the mean code, and ``kl`` and ``elbo``.
 
-        ``elbo`` is the lower bound with one drawn code, without its constant −½ D log π, D the
+        ``elbo`` is the lower bound with one drawn code, without its constant −½ D log(2π v), D the
         number of values of an image. The noise belongs to the image (its ``img_id``), so that the
         bound depends on the weights alone.
         """
@@ -82,7 +92,7 @@ class VariationalModel(AutoEncodingModel):
     def _parts(
         self, images: Tensor, mean: Tensor, log_variance: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Squared error of a drawn code and divergence of its distribution, [N] each."""
+        """Scaled squared error of a drawn code and divergence of its distribution, [N] each."""
         mean, log_variance = at_least_float32(mean), at_least_float32(log_variance)
         deviation = (0.5 * log_variance).exp()
         kl = kl_to_standard_normal(mean, log_variance)
@@ -96,7 +106,7 @@ class VariationalModel(AutoEncodingModel):
                 "model.data_preprocessor scales the images to −1…1."
             )
         drawn = self.decode_like(mean + deviation * noise, images)
-        return squared_error(drawn, images), kl
+        return squared_error(drawn, images) / (2 * self.decoder_variance), kl
 
 
 @MODELS.register_module()
@@ -108,11 +118,12 @@ class VariationalAutoEncoder(VariationalModel):
         hidden_sizes: Widths between image and code; the decoder takes them in reverse.
         code_size: Length of the code.
         output: Range of the decoder.
+        decoder_variance: See :class:`VariationalModel`.
         data_preprocessor: See :class:`~tbd.generative.ImageModel`.
         init_cfg: See :class:`~tbd.generative.ImageModel`.
 
     Raises:
-        ValueError: if a size is not positive, or there is no hidden one.
+        ValueError: if a size or ``decoder_variance`` is not positive, or there is no hidden size.
     """
 
     def __init__(
@@ -121,10 +132,11 @@ class VariationalAutoEncoder(VariationalModel):
         hidden_sizes: Sequence[int] = (400,),
         code_size: int = 20,
         output: OutputKind = "tanh",
+        decoder_variance: float = 0.5,
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(data_preprocessor, init_cfg)
+        super().__init__(decoder_variance, data_preprocessor, init_cfg)
         if not hidden_sizes:
             raise ValueError("model.hidden_sizes=() must name at least one width.")
         self.image_shape = tuple(image_shape)

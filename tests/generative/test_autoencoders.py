@@ -3,6 +3,7 @@ import pytest
 import torch
 from mmengine.structures import BaseDataElement
 from torch import nn
+from torch.distributions import Normal, kl_divergence
 
 from tbd.generative import (
     AutoEncoder,
@@ -66,21 +67,36 @@ def test_the_fully_connected_one_equals_its_layers_in_numpy():
 
 
 @pytest.mark.parametrize("kind", VARIATIONAL)
-def test_the_variational_loss_is_that_of_the_reparametrised_code(kind):
-    model = kind().double()
+@pytest.mark.parametrize("variance", [0.5, 2.0])
+def test_the_variational_loss_is_that_of_the_reparametrised_code(kind, variance):
+    model = kind(decoder_variance=variance).double()
     batch = images(6).double()
     state = {key: value.clone() for key, value in model.noise.state_dict().items()}
     found = model(batch, mode="loss")
     model.noise.load_state_dict(state)
     mean, log_variance = model.posterior(batch)
     code = mean + torch.sqrt(torch.exp(log_variance)) * model.noise(*mean.shape)
-    error = (model.decode_like(code, batch) - batch).pow(2).sum() / 6
+    error = (model.decode_like(code, batch) - batch).pow(2).sum() / 6 / (2 * variance)
     kl = (mean.pow(2) + log_variance.exp() - 1 - log_variance).sum() / 2 / 6
     torch.testing.assert_close(found, {"loss_reconstruction": error, "loss_kl": kl})
     gradients = torch.autograd.grad(sum(found.values()), list(model.parameters()))
     expected = torch.autograd.grad(error + kl, list(model.parameters()))
     for one, two in zip(gradients, expected, strict=True):
         torch.testing.assert_close(one, two)
+
+
+def test_the_default_loss_is_the_bound_under_a_normal_distribution():
+    model = VariationalAutoEncoder().double()
+    batch = images(5).double()
+    state = {key: value.clone() for key, value in model.noise.state_dict().items()}
+    found = sum(model(batch, mode="loss").values())
+    model.noise.load_state_dict(state)
+    mean, log_variance = model.posterior(batch)
+    posterior = Normal(mean, (0.5 * log_variance).exp())
+    likelihood = Normal(model.decode(mean + posterior.stddev * model.noise(5, 20)), 0.5**0.5)
+    bound = likelihood.log_prob(batch).sum() - kl_divergence(posterior, Normal(0.0, 1.0)).sum()
+    constant = -0.5 * 784 * np.log(np.pi)
+    torch.testing.assert_close(found, constant - bound / 5)
 
 
 @pytest.mark.parametrize("kind", VARIATIONAL)
@@ -168,6 +184,8 @@ def test_settings_out_of_range_are_errors():
         ConvAutoEncoder(channels=(4,), strides=(4,))
     with pytest.raises(ValueError, match=r"hidden_sizes=\(\)"):
         VariationalAutoEncoder(hidden_sizes=())
+    with pytest.raises(ValueError, match=r"decoder_variance=0\.0 must be above 0"):
+        VariationalAutoEncoder(decoder_variance=0.0)
     with pytest.raises(ValueError, match="mode='both'"):
         AutoEncoder()(images(), mode="both")
 
