@@ -28,6 +28,7 @@ from tbd.distill.prediction_losses import (
     bin_distribution_loss,
     quality_focal_distillation_loss,
 )
+from tbd.distill.query import QueryDistillation, target_aware_feature_loss
 from tbd.distill.roi import RoIDistillation, roi_box_loss, roi_classification_loss
 from tbd.distill.schedule import Progress, WeightSchedule
 from tbd.distill.score_weighted import ScoreWeightedFeatureDistillation, score_weighted_feature_loss
@@ -70,6 +71,7 @@ __all__ = [
     "PearsonFeatureDistillation",
     "PredictionGuidedDistillation",
     "Progress",
+    "QueryDistillation",
     "QuerySpec",
     "Read",
     "RoIDistillation",
@@ -100,6 +102,7 @@ __all__ = [
     "score_weighted_feature_loss",
     "sigmoid_distillation_loss",
     "softmax_distillation_loss",
+    "target_aware_feature_loss",
     "task_decoupled_feature_loss",
     "term_types",
     "variational_information_loss",

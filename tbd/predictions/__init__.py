@@ -11,7 +11,7 @@ from tbd.predictions.anchor_delta import AnchorDeltaAdapter
 from tbd.predictions.anchor_quality import AnchorQualityAdapter, PAAAdapter
 from tbd.predictions.bucketing import BucketingAdapter
 from tbd.predictions.center_size import CenterNetAdapter, YOLOXAdapter
-from tbd.predictions.class_rows import binary_class_rows, class_rows
+from tbd.predictions.class_rows import binary_class_rows, binary_logits, class_rows
 from tbd.predictions.dense import DensePredictions, Encoding
 from tbd.predictions.distance import DistanceAdapter, FCOSAdapter
 from tbd.predictions.distribution import DistributionAdapter
@@ -53,6 +53,7 @@ __all__ = [
     "YOLOXAdapter",
     "YOLOv3Adapter",
     "binary_class_rows",
+    "binary_logits",
     "build_adapter",
     "check_box_head",
     "class_rows",

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from tbd.precision import at_least_float32
 from tbd.predictions.dense import DensePredictions, log1mexp
 from tbd.predictions.layout import prediction_rows
 
@@ -23,7 +24,18 @@ def binary_class_rows(predictions: DensePredictions, level: int) -> Tensor:
     whose sigmoid is the softmax probability of the class. At least float32.
     """
     logits = class_rows(predictions, level)
-    if not predictions.background:
-        return logits
-    log_probability = logits.log_softmax(dim=2)[:, :, : predictions.num_classes]
+    return binary_logits(logits) if predictions.background else logits
+
+
+def binary_logits(logits: Tensor) -> Tensor:
+    """Logits of each foreground class against all else, of a softmax classifier.
+
+    Args:
+        logits: Raw logits [..., C + 1], the background last.
+
+    Returns:
+        Logits [..., C] whose sigmoid is the softmax probability of the class, at
+        least float32.
+    """
+    log_probability = at_least_float32(logits).log_softmax(dim=-1)[..., :-1]
     return log_probability - log1mexp(log_probability)
