@@ -1,10 +1,11 @@
-"""Sphinx roles in docstrings, such as :class:`View`, become links of the site."""
+"""reStructuredText in docstrings, such as :class:`View`, becomes what Markdown has for it."""
 
 import re
 from typing import Any
 
 import griffe
 
+_LITERAL = re.compile(r"::$", re.MULTILINE)
 _ROLE = re.compile(r":(?:attr|class|data|func|meth|mod):`(~?)([\w.]+)`")
 
 
@@ -17,7 +18,8 @@ class DocstringRoles(griffe.Extension):
 
     def _rewrite(self, obj: griffe.Object) -> None:
         if obj.docstring is not None:
-            obj.docstring.value = _ROLE.sub(lambda role: _link(obj, role), obj.docstring.value)
+            text = _LITERAL.sub(":", obj.docstring.value)
+            obj.docstring.value = _ROLE.sub(lambda role: _link(obj, role), text)
         for member in obj.members.values():
             if not member.is_alias:
                 self._rewrite(member)

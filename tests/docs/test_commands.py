@@ -12,6 +12,7 @@ import pytest
 from documents import PAGES, ROOT, blocks, commands, files_of, prose
 
 from tbd.cli import run_command
+from tbd_command import COMMANDS
 
 FOLDERS = ("configs/", "tools/", "docs/", "tests/", "tbd/")
 _OPTIONAL = (ROOT / "pyproject.toml").read_text().partition("[project.optional-dependencies]")[2]
@@ -57,6 +58,15 @@ def check(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
                 assert (ROOT / arguments[arguments.index("-c") + 1]).is_file()
         case _:
             pytest.fail(f"nothing is known of the command {words[0]!r}; teach it to this test")
+
+
+@pytest.mark.parametrize(("name", "summary"), COMMANDS.items())
+def test_every_subcommand_is_in_the_table_with_its_script(name, summary):
+    rows = (ROOT / "docs" / "command.md").read_text().splitlines()
+    (row,) = (row for row in rows if row.startswith(f"| `tbd {name}` |"))
+    assert row.endswith(f"| {summary} |")
+    doors = [path.name for path in ROOT.glob("tools/*.py") if f'("{name}")' in path.read_text()]
+    assert all(f"`tools/{door}`" in row for door in doors)
 
 
 @pytest.mark.parametrize("block", blocks("bash"), ids=str)
