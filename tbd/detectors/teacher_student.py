@@ -180,7 +180,7 @@ class TeacherStudentDetector(BaseDetector):
         active = [name for name, factor in factors.items() if factor > 0]
         if not active:
             losses = self.student.loss(batch_inputs, batch_data_samples)
-            return {**losses, **self._keep_in_graph(self.terms.values())}
+            return {**losses, **self._keep_in_graph(self.distill.parameters())}
         gt = GroundTruth.of(batch_inputs, batch_data_samples)
         teacher_view = self._teacher(batch_inputs, batch_data_samples, gt)
         with self._student_reader.recorder() as record:
@@ -200,7 +200,11 @@ class TeacherStudentDetector(BaseDetector):
                     losses[f"{name}.{key}"] = value * factors[name] if "loss" in key else value
         for name in self._schedules:
             losses[f"{name}.schedule"] = batch_inputs.new_tensor(factors[name])
-        idle = [term for name, term in self.distill.items() if name not in active]
+        idle = [
+            parameter
+            for name, term in self.terms.items()
+            for parameter in (term.idle_parameters() if name in active else term.parameters())
+        ]
         return {**losses, **self._keep_in_graph(idle)}
 
     @torch.no_grad()
@@ -284,9 +288,9 @@ class TeacherStudentDetector(BaseDetector):
                 raise ValueError(f"distill.{name}: {error}") from error
         return factors
 
-    def _keep_in_graph(self, idle: Iterable[nn.Module]) -> dict[str, Tensor]:
+    def _keep_in_graph(self, idle: Iterable[nn.Parameter]) -> dict[str, Tensor]:
         # DistributedDataParallel fails on parameters that take no part in the loss.
-        parameters = [p for term in idle for p in term.parameters()]
+        parameters = [parameter for parameter in idle if parameter.requires_grad]
         if not (is_distributed() and parameters):
             return {}
         return {"distill.loss_idle": 0 * torch.stack([p.sum() for p in parameters]).sum()}

@@ -2,9 +2,10 @@
 
 from tbd.distill.adversarial import AdversarialFeatureDistillation
 from tbd.distill.binary_classification import BinaryClassificationDistillation
-from tbd.distill.build import build_terms, term_types
+from tbd.distill.build import build_terms, term_types, trial_terms
 from tbd.distill.channel_wise import ChannelWiseDistillation, channel_wise_loss
 from tbd.distill.cross_head import CrossHeadDistillation
+from tbd.distill.factor_transfer import FactorTransfer, factor_transfer_loss
 from tbd.distill.feature_imitation import FeatureImitation, imitation_loss
 from tbd.distill.feature_richness import FeatureRichnessDistillation, richness_classification_loss
 from tbd.distill.focal_global import FocalGlobalDistillation, attention_loss, focal_feature_loss
@@ -58,6 +59,7 @@ __all__ = [
     "CrossHeadDistillation",
     "DetectorSpec",
     "DistillationTerm",
+    "FactorTransfer",
     "FeatureImitation",
     "FeatureRichnessDistillation",
     "FocalGlobalDistillation",
@@ -87,6 +89,7 @@ __all__ = [
     "bin_distribution_loss",
     "build_terms",
     "channel_wise_loss",
+    "factor_transfer_loss",
     "focal_feature_loss",
     "guided_box_loss",
     "guided_classification_loss",
@@ -105,5 +108,6 @@ __all__ = [
     "target_aware_feature_loss",
     "task_decoupled_feature_loss",
     "term_types",
+    "trial_terms",
     "variational_information_loss",
 ]

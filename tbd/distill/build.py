@@ -19,6 +19,17 @@ def term_types() -> list[str]:
     )
 
 
+def trial_terms(
+    configs: Mapping[str, Mapping[str, Any] | None],
+) -> dict[str, Mapping[str, Any] | None]:
+    """Configs of terms as a trial needs them, see :attr:`DistillationTerm.trial_options`."""
+    trial: dict[str, Mapping[str, Any] | None] = {}
+    for name, config in configs.items():
+        kind = MODELS.get(str(config.get("type"))) if config else None
+        trial[name] = {**config, **getattr(kind, "trial_options", {})} if config else None
+    return trial
+
+
 def build_terms(
     configs: Mapping[str, Mapping[str, Any] | None],
 ) -> tuple[dict[str, DistillationTerm], dict[str, WeightSchedule]]:

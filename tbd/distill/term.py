@@ -2,7 +2,8 @@
 
 import math
 from abc import ABC, abstractmethod
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -58,11 +59,14 @@ class DistillationTerm(nn.Module, ABC):
             ``"backbone.layer3"``, whose outputs the term finds in
             ``View.outputs``; known once the term is constructed.
         teacher_modules: Likewise of the teacher.
+        trial_options: Arguments with which it also runs on random weights, where
+            a trial of few steps or a measurement cannot wait for training.
     """
 
     reads: frozenset[Read] = frozenset({"features"})
     student_modules: tuple[str, ...] = ()
     teacher_modules: tuple[str, ...] = ()
+    trial_options: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
@@ -86,6 +90,10 @@ class DistillationTerm(nn.Module, ABC):
     def describe(self) -> str:
         """Name the term and its settings, for the start-up report."""
         return f"{type(self).__name__}(loss_weight={self.loss_weight})"
+
+    def idle_parameters(self) -> Iterable[nn.Parameter]:
+        """Parameters that have no part in the losses at the moment; by default there are none."""
+        return ()
 
     @abstractmethod
     def forward(self, student: View, teacher: View) -> dict[str, Tensor]:

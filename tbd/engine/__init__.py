@@ -24,6 +24,7 @@ from tbd.engine.hooks import (
     GenerativeVisualizationHook,
     HarmonyVisualizationHook,
     LossPhaseHook,
+    ParaphraserPhaseHook,
     StopDistillationHook,
     StudentExportHook,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "GenerativeVisualizationHook",
     "HarmonyVisualizationHook",
     "LossPhaseHook",
+    "ParaphraserPhaseHook",
     "StopDistillationHook",
     "StudentExportHook",
     "check_data",

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from tbd.detectors import TeacherStudentDetector, build_detector, resolve_model_config
 from tbd.detectors.weights import without_pretrained
+from tbd.distill import trial_terms
 from tbd.registry import MODELS
 
 MIB = 2**20
@@ -175,7 +176,11 @@ def _prepare(
     config.student = without_pretrained(
         resolve_model_config(config.student, config.pop("student_options", None))
     )
-    config.update(teacher_ckpt=None, allow_random_teacher=True)
+    config.update(
+        teacher_ckpt=None,
+        allow_random_teacher=True,
+        distill=trial_terms(config.get("distill") or {}),
+    )
     wrapper = MODELS.build(config).to(get_device()).train()
     return wrapper, _optimizer(wrapper), _data(wrapper, batch)
 

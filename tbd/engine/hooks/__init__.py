@@ -7,6 +7,7 @@ from tbd.engine.hooks.epoch_seed import EpochSeedHook
 from tbd.engine.hooks.generative_visualization import GenerativeVisualizationHook
 from tbd.engine.hooks.harmony_visualization import HarmonyVisualizationHook
 from tbd.engine.hooks.loss_phase import LossPhaseHook
+from tbd.engine.hooks.paraphraser_phase import ParaphraserPhaseHook
 from tbd.engine.hooks.progress_file import ProgressFileHook
 from tbd.engine.hooks.stop_distillation import StopDistillationHook
 from tbd.engine.hooks.student_export import StudentExportHook
@@ -19,6 +20,7 @@ __all__ = [
     "GenerativeVisualizationHook",
     "HarmonyVisualizationHook",
     "LossPhaseHook",
+    "ParaphraserPhaseHook",
     "ProgressFileHook",
     "StopDistillationHook",
     "StudentExportHook",

@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from tbd.detectors import TeacherStudentDetector
-from tbd.distill import UnsuitablePairError, term_types
+from tbd.distill import UnsuitablePairError, term_types, trial_terms
 from tbd.engine.config import config_name
 from tbd.registry import MODELS
 from tbd.studies.pairs.export_check import check_export
@@ -168,7 +168,9 @@ def _build_with_all_terms(cfg: Config) -> tuple[Runner, dict[str, str]]:
     refusals: dict[str, str] = {}
     while True:
         trial = copy.deepcopy(cfg)
-        trial.model.distill.update({name: dict(type=kind) for name, kind in others.items()})
+        trial.model.distill.update(
+            trial_terms({name: dict(type=kind) for name, kind in others.items()})
+        )
         try:
             return Runner.from_cfg(trial), refusals
         except UnsuitablePairError as error:

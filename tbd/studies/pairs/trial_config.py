@@ -15,6 +15,7 @@ from mmengine.config import Config, ConfigDict
 from tbd.detectors import resolve_model_config
 from tbd.detectors.model_config import WRAPPER_TYPES
 from tbd.detectors.weights import without_pretrained
+from tbd.distill import trial_terms
 from tbd.engine.config import load_config
 from tbd.studies.pairs.random_boxes import RandomBoxesDataset
 from tbd.studies.pairs.width_scaling import scale_widths
@@ -24,7 +25,12 @@ IMAGE_SIZE = 128
 EPOCHS = 2
 """Each has one step."""
 
-_HOOKS_OF_VALIDATION = ("tbd.HarmonyVisualizationHook",)
+_LEFT_OUT_HOOKS = (
+    # It draws validation images.
+    "tbd.HarmonyVisualizationHook",
+    # A phase would take the whole trial.
+    "tbd.ParaphraserPhaseHook",
+)
 
 
 def trial_config(config: str, work_dir: str, full_width: bool = False) -> Config:
@@ -46,7 +52,11 @@ def trial_config(config: str, work_dir: str, full_width: bool = False) -> Config
             # DINO chooses them among the cells of the image, of which a small one has fewer.
             detector.num_queries = min(detector.num_queries, 100)
         model[role] = detector if full_width else scale_widths(detector)
-    model.update(teacher_ckpt=None, allow_random_teacher=True)
+    model.update(
+        teacher_ckpt=None,
+        allow_random_teacher=True,
+        distill=trial_terms(model.get("distill") or {}),
+    )
     _use_every_phase(model.student)
     # The student is exported from the config itself, further down.
     cfg.default_hooks.pop("export", None)
@@ -72,7 +82,7 @@ def trial_config(config: str, work_dir: str, full_width: bool = False) -> Config
         for part in ("dataloader", "cfg", "evaluator"):
             cfg[f"{split}_{part}"] = None
     hooks = cfg.get("custom_hooks") or []
-    cfg.custom_hooks = [hook for hook in hooks if hook.type not in _HOOKS_OF_VALIDATION]
+    cfg.custom_hooks = [hook for hook in hooks if hook.type not in _LEFT_OUT_HOOKS]
     cfg.train_cfg.max_epochs = EPOCHS
     # Visualizers are global, by name; a later trial must not write to this one's folder.
     cfg.visualizer.name = cfg.experiment_name

@@ -1,0 +1,12 @@
+"""VID on shapes: tbd_faster-rcnn_shapes.py with other terms.
+
+Needs the teacher's checkpoint: see tbd_faster-rcnn_shapes.py. The weight is not tuned.
+"""
+
+_base_ = "./tbd_faster-rcnn_shapes.py"
+
+model = dict(
+    distill=dict(
+        _delete_=True, vid=dict(type="tbd.VariationalInformationDistillation", loss_weight=1.0)
+    )
+)
