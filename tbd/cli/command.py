@@ -10,12 +10,16 @@ from types import TracebackType
 
 from tbd_command import TRACEBACK_VARIABLE
 
+# What shells report of a program that SIGINT ended.
+_INTERRUPTED = 130
+
 
 def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Parse the arguments of one subcommand and run it.
 
     An error that ``tbd`` raised on purpose is the user's to mend: its message is printed, and the
-    process exits with status 2, as it does for an unknown option. Every other error passes.
+    process exits with status 2, as it does for an unknown option. An interruption (Ctrl-C) ends it
+    with status 130. Every other error passes.
 
     Args:
         name: The subcommand, a module of :mod:`tbd.cli`.
@@ -33,10 +37,14 @@ def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | N
     command.add_arguments(parser)
     parser.add_argument("--traceback", action="store_true", help="show where an error came from")
     args = parser.parse_args(arguments)
+    wanted = args.traceback or os.environ.get(TRACEBACK_VARIABLE) == "1"
     try:
         command.run(args)
+    except KeyboardInterrupt:
+        if wanted:
+            raise
+        parser.exit(_INTERRUPTED, f"{parser.prog}: interrupted\n")
     except Exception as error:
-        wanted = args.traceback or os.environ.get(TRACEBACK_VARIABLE) == "1"
         if wanted or not _raised_on_purpose(error.__traceback__):
             raise
         parser.exit(2, f"{parser.prog}: error: {error}\n")

@@ -107,6 +107,19 @@ def test_what_the_user_got_wrong_is_said_in_the_last_line(arguments, capsys):
     assert "Traceback" not in error
 
 
+def test_an_interruption_ends_without_a_traceback(monkeypatch, capsys):
+    def interrupted(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tbd.cli.train.run", interrupted)
+    with pytest.raises(SystemExit) as error:
+        main(["train", "some_config.py"])
+    assert error.value.code == 130
+    assert capsys.readouterr().err == "tbd train: interrupted\n"
+    with pytest.raises(KeyboardInterrupt):
+        main(["train", "some_config.py", "--traceback"])
+
+
 def test_the_traceback_comes_back_on_demand(monkeypatch, capsys):
     with pytest.raises(FileNotFoundError, match=r"no/such/config\.py"):
         main(["train", "no/such/config.py", "--traceback"])

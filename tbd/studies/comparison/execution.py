@@ -95,9 +95,10 @@ def finish_runs(
                 execution.stop()
             for execution in active.values():
                 execution.wait()
+            unfinished = total - (first - 1) - len(metrics)
             progress.say(
-                f"stopped, {len(active) + len(waiting)} of {total} runs unfinished; the same "
-                "command goes on from their last checkpoints"
+                f"stopped, {unfinished} of {total} runs unfinished; the same command goes on from "
+                "their last checkpoints"
             )
             raise
     return {run: metrics[run] for run in runs}
