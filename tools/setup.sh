@@ -44,7 +44,9 @@ if [ -x "$VENV/bin/python" ] && [ "$(cat "$STAMP" 2>/dev/null)" = "$(wanted)" ];
   exit 0
 fi
 
-echo "== environment $VENV: $DISTRIBUTION (a new one downloads some GB) =="
+LOG=$VENV/install.log
+echo "== environment $VENV: $DISTRIBUTION; a new one downloads some GB, which takes minutes."
+echo "   What pip says is in $LOG =="
 if ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
   INTERPRETER=$(find_python)
   if ! "$INTERPRETER" -m venv "$VENV"; then
@@ -54,13 +56,21 @@ if ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
   fi
 fi
 export PIP_DISABLE_PIP_VERSION_CHECK=1
-"$VENV/bin/python" -m pip install -c "$ROOT/constraints.txt" -e "$ROOT[$EXTRAS]"
+: >"$LOG"
+pip() {
+  if ! "$VENV/bin/python" -m pip "$@" >>"$LOG" 2>&1; then
+    tail -n 20 "$LOG" >&2
+    echo "setup.sh: pip failed; its whole output is in $LOG" >&2
+    exit 1
+  fi
+}
+pip install -c "$ROOT/constraints.txt" -e "$ROOT[$EXTRAS]"
 
 # OpenCV's desktop build needs libGL, which servers and containers often lack.
 if ! "$VENV/bin/python" -c 'import cv2' 2>/dev/null; then
   echo "== OpenCV's desktop build does not load here: installing the headless one =="
-  "$VENV/bin/python" -m pip uninstall --yes opencv-python opencv-python-headless
-  "$VENV/bin/python" -m pip install --no-deps -c "$ROOT/constraints.txt" opencv-python-headless
+  pip uninstall --yes opencv-python opencv-python-headless
+  pip install --no-deps -c "$ROOT/constraints.txt" opencv-python-headless
   "$VENV/bin/python" -c 'import cv2'
 fi
 wanted >"$STAMP"

@@ -18,8 +18,16 @@ def demo(*arguments, **environment):
     )
 
 
-@pytest.mark.parametrize(("arguments", "seed"), [([], "0"), (["12"], "12")])
-def test_teacher_and_students_train_from_one_seed_without_a_gpu(tmp_path, arguments, seed):
+@pytest.mark.parametrize(
+    ("arguments", "seed", "options"),
+    [
+        ([], "0", []),
+        (["12"], "12", []),
+        (["--verbose"], "0", ["--verbose"]),
+        (["3", "--jobs", "2"], "3", ["--jobs", "2"]),
+    ],
+)
+def test_teacher_and_students_train_from_one_seed_without_a_gpu(tmp_path, arguments, seed, options):
     log = tmp_path / "log"
     interpreter = tmp_path / "venv" / "bin" / "python"
     interpreter.parent.mkdir(parents=True)
@@ -31,6 +39,9 @@ def test_teacher_and_students_train_from_one_seed_without_a_gpu(tmp_path, argume
     assert command[:3] == [str(ROOT), "[]", "tools/compare.py"]
     assert command[command.index("--seeds") + 1] == seed
     assert command[command.index("--teacher-seed") + 1] == seed
+    assert command[command.index("--work-dir") + 2 :] == options
+    # Two lines say what happens and how long it takes.
+    assert "minutes" in result.stdout
     for config in (word for word in command if word.endswith(".py")):
         assert (ROOT / config).is_file()
 

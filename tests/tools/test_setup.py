@@ -62,6 +62,23 @@ def test_an_up_to_date_environment_is_left_alone(tmp_path):
     assert f"-e {ROOT}[openmmlab,test]" in log.read_text()
 
 
+def test_what_pip_says_is_in_a_file_and_its_end_is_shown_if_it_fails(tmp_path):
+    venv = tmp_path / "venv"
+    (venv / "bin").mkdir(parents=True)
+    write_script(
+        venv / "bin" / "python",
+        '[ "$3" != install ] || { seq -f "said %g" 50; echo "no room" >&2; exit 1; }',
+    )
+    result = setup(VENV=str(venv))
+    assert result.returncode == 1
+    assert "no room" in result.stderr
+    assert f"its whole output is in {venv}/install.log" in result.stderr
+    assert "said 1\n" not in result.stdout + result.stderr
+    assert "said 1\n" in (venv / "install.log").read_text()
+    # It is not taken for complete.
+    assert setup(VENV=str(venv)).returncode == 1
+
+
 def test_a_desktop_opencv_that_does_not_load_is_replaced(tmp_path):
     log = tmp_path / "log"
     venv = tmp_path / "venv"

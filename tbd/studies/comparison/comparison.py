@@ -14,7 +14,7 @@ from tbd.studies.comparison.execution import LOG_FILE, Metrics, finish_runs
 from tbd.studies.comparison.measurement import time_inference
 from tbd.studies.comparison.pictures import draw_runs
 from tbd.studies.comparison.progress import Progress
-from tbd.studies.comparison.report import RunResult, write_report
+from tbd.studies.comparison.report import RunResult, format_table, summarize, write_report
 from tbd.studies.comparison.runs import Run, make_run, read_state
 from tbd.studies.comparison.versions import versions
 
@@ -65,8 +65,8 @@ def compare(
     total = len(configs) * len(seeds) + (teacher is not None)
     progress = Progress(quiet=verbose)
     progress.say(
-        f"{total} runs in {root}, {'one' if jobs == 1 else jobs} at a time; what each prints is in "
-        f"its <config>/seed_<seed>/{LOG_FILE}"
+        f"{total} {'run' if total == 1 else 'runs'} in {root}, {jobs} at a time; what each prints "
+        f"is in its <config>/seed_<seed>/{LOG_FILE}"
     )
     metrics: dict[Run, Metrics] = {}
     teacher_run = None
@@ -88,15 +88,19 @@ def compare(
         for run, milliseconds in time_inference(first).items():
             metrics[run]["milliseconds"] = milliseconds
     results = [_result(run, values) for run, values in metrics.items()]
-    machine = {**_machine(), **versions()}
-    table = write_report(root, results, baseline and config_name(baseline), machine)
+    name = baseline and config_name(baseline)
+    table = write_report(root, results, name, {**_machine(), **versions()})
     written = ["comparison.md", "comparison.csv", "comparison.json"]
     if num_pictures:
         drawn = [run for run in first if run is not teacher_run]
         with _printing_to(root / LOG_FILE, verbose):
             draw_runs(drawn, root / "comparison.png", num_pictures)
         written.append("comparison.png")
-    progress.say(f"\n{table}\n\nwrote {', '.join(written)} to {root}")
+    shown = format_table(summarize(results, name), progress.width)
+    progress.say(f"\n{shown}\n")
+    if shown != table:
+        progress.say(f"more columns in {root / 'comparison.md'}")
+    progress.say(f"wrote {', '.join(written)} to {root}")
     return table
 
 

@@ -47,6 +47,11 @@ class Progress:
         self._shown = time.monotonic()
         self._line = ""
 
+    @property
+    def width(self) -> int | None:
+        """Characters in a line; None where the stream is no terminal, which bounds nothing."""
+        return shutil.get_terminal_size().columns if self._terminal else None
+
     def say(self, text: str) -> None:
         """Print a line that stays."""
         self._clear()
@@ -57,9 +62,9 @@ class Progress:
         if self._quiet or not stages:
             return
         lines = [f"{stage.label}: {stage.doing}" for stage in stages]
-        if self._terminal:
+        if self.width is not None:
             # One column is left free: a full line would break.
-            line = _BETWEEN.join(lines)[: shutil.get_terminal_size().columns - 1]
+            line = _BETWEEN.join(lines)[: self.width - 1]
             if line != self._line:
                 self._stream.write(_CLEAR + line)
                 self._stream.flush()

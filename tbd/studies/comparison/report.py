@@ -144,21 +144,21 @@ def summarize(
     return summary
 
 
-def format_table(summary: Mapping[str, Mapping[str, Spread]]) -> str:
-    """Format a summary as a Markdown table whose columns line up in plain text too."""
+def format_table(summary: Mapping[str, Mapping[str, Spread]], width: int | None = None) -> str:
+    """Format a summary as a Markdown table whose columns line up in plain text too.
+
+    Args:
+        summary: What :func:`summarize` returned.
+        width: Characters in a line; columns that do not fit are left out, the last ones first,
+            but never the AP. Default: as wide as it takes.
+    """
     measured = {key for spreads in summary.values() for key in spreads}
     columns = [key for key in ("ap", GAIN, *METRICS[1:]) if key in measured]
-    titles = {key: GLOSSARY[key].title for key in columns}
-    if any(gain.low is not None for gain in _gains(summary)):
-        titles[GAIN] += " [95 %, t over seeds]"
-    rows = [["config", "seeds", *titles.values()]]
-    for name, spreads in summary.items():
-        cells = [
-            spreads[key].text(GLOSSARY[key].number_format) if key in spreads else "–"
-            for key in columns
-        ]
-        rows.append([name, str(max((s.count for s in spreads.values()), default=0)), *cells])
-    return markdown_table(rows)
+    table = _table(summary, columns)
+    while width is not None and len(columns) > 1 and len(table.partition("\n")[0]) > width:
+        columns.pop()
+        table = _table(summary, columns)
+    return table
 
 
 def write_report(
@@ -200,14 +200,28 @@ def write_report(
     notes = [f"Measured on: {measured}."]
     if any(spread.sd is not None for spreads in summary.values() for spread in spreads.values()):
         notes.insert(0, "Mean ± standard deviation over the seeds.")
-    if _gains(summary):
-        notes.insert(
-            -1,
-            f"Gain: AP minus that of {baseline} from the same seed, mean over the seeds; in "
-            "brackets the 95 % interval of Student's t for paired samples.",
-        )
+    gains = _gains(summary)
+    if gains:
+        note = f"Gain: AP minus that of {baseline} from the same seed, mean over the seeds"
+        if any(gain.low is not None for gain in gains):
+            note += "; in brackets the 95 % interval of Student's t for paired samples"
+        notes.insert(-1, f"{note}.")
     write_file(target / "comparison.md", "\n\n".join([table, *notes]) + "\n")
     return table
+
+
+def _table(summary: Mapping[str, Mapping[str, Spread]], columns: Sequence[str]) -> str:
+    titles = {key: GLOSSARY[key].title for key in columns}
+    if GAIN in titles and any(gain.low is not None for gain in _gains(summary)):
+        titles[GAIN] += " [95 %, t over seeds]"
+    rows = [["config", "seeds", *titles.values()]]
+    for name, spreads in summary.items():
+        cells = [
+            spreads[key].text(GLOSSARY[key].number_format) if key in spreads else "–"
+            for key in columns
+        ]
+        rows.append([name, str(max((s.count for s in spreads.values()), default=0)), *cells])
+    return markdown_table(rows)
 
 
 def _gains(summary: Mapping[str, Mapping[str, Spread]]) -> list[Gain]:

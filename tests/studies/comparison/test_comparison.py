@@ -285,7 +285,14 @@ def test_command_line_trains_and_resumes(configs, tmp_path):
         assert result.returncode == 0, result.stderr
         assert ("finished before" not in result.stdout) == trained
         # What MMEngine and the data sets print is in files.
-        allowed = (r"3 runs in ", r"\[\d/3\] \w+, seed [07]: ", "measuring", r"\|", "wrote", "$")
+        allowed = (
+            r"3 runs in \S+, 2 at a time",
+            r"\[\d/3\] \w+, seed [07]: ",
+            "measuring",
+            r"\|",
+            "wrote",
+            "$",
+        )
         for line in result.stdout.splitlines():
             assert re.match("|".join(allowed), line), line
         assert "| distilled " in result.stdout

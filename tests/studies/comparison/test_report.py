@@ -65,6 +65,18 @@ def test_table_lines_up_and_reads_as_markdown():
     assert rows["teacher"]["seeds"] == "1"
 
 
+def test_a_narrow_terminal_gets_the_first_columns():
+    summary = summarize(RESULTS, baseline="plain")
+    full = format_table(summary)
+    assert format_table(summary, width=len(full.splitlines()[0])) == full
+    narrow = format_table(summary, width=len(full.splitlines()[0]) - 1).splitlines()
+    assert len(narrow[0]) < len(full.splitlines()[0])
+    assert "harmony score" not in narrow[0]
+    assert "gain" in narrow[0]
+    least = format_table(summary, width=1).splitlines()[0]
+    assert [cell.strip() for cell in least.strip("|").split("|")] == ["config", "seeds", "AP"]
+
+
 def test_a_single_seed_has_no_interval():
     single = [run for run in RESULTS if run.seed == 0]
     title, _, *rows = format_table(summarize(single, "plain")).splitlines()
