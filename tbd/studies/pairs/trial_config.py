@@ -1,8 +1,8 @@
 """The config of a trial: that of a distillation, small enough for two steps on a CPU.
 
 It is changed no more than it has to be: random weights in place of downloaded ones, scaled
-widths, noise for data, two epochs of one step. Model options, losses, optimizer, schedule and
-hooks are the config's own.
+widths, noise for data, two epochs of one step, terms at their full weights from the start. Model
+options, losses, optimizer, learning rates and hooks are the config's own.
 """
 
 from collections.abc import Mapping
@@ -58,6 +58,10 @@ def trial_config(config: str, work_dir: str, full_width: bool = False) -> Config
         distill=trial_terms(model.get("distill") or {}),
     )
     _use_every_phase(model.student)
+    for term in (model.get("distill") or {}).values():
+        # A warm-up is longer than the trial, in which every term is to be computed.
+        if term is not None:
+            term.pop("schedule", None)
     # The student is exported from the config itself, further down.
     cfg.default_hooks.pop("export", None)
     cfg.work_dir = work_dir

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmdet.models.dense_heads import paa_head
-from shipped import ROOT, distillations
+from shipped import ROOT, distillations, shipped
 from tiny import retinanet, wrapper
 from tiny_run import config_dict, write_config
 
@@ -17,6 +17,7 @@ from tbd.distill import PearsonFeatureDistillation
 from tbd.engine import export_student
 from tbd.registry import MODELS
 from tbd.studies.pairs import BrokenDistillationError, try_pair, try_pairs
+from tbd.studies.pairs.trial_config import trial_config
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,12 @@ def test_shipped_distillation_works(config, shipped_trials):
         pytest.skip(trial.missing)
     assert trial.own_terms
     assert not any(trial.terms[kind].refusal for kind in trial.own_terms)
+
+
+def test_terms_are_at_their_full_weight_from_the_start_of_a_trial(tmp_path):
+    config = "frs/frs_retinanet_r101_r50.py"
+    assert "schedule" in shipped(config).model.distill.frs
+    assert "schedule" not in trial_config(str(ROOT / config), str(tmp_path)).model.distill.frs
 
 
 @pytest.mark.openmmlab
