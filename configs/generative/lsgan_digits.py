@@ -6,7 +6,12 @@ Needs also the classifier that judges the images, of configs/generative/classifi
 
 _base_ = ["../_base_/datasets/digits.py", "../_base_/generative/adversarial.py"]
 
-model = dict(type="tbd.GenerativeAdversarialNetwork", loss="lsgan")
+model = dict(
+    type="tbd.GenerativeAdversarialNetwork",
+    loss="lsgan",
+    # Without it all generated images become one, and the discriminator wins for good.
+    generator=dict(batch_norm=True),
+)
 
 train_cfg = dict(max_epochs=300, val_interval=50)
 

@@ -6,7 +6,12 @@ Needs also the classifier that judges the images, of configs/generative/classifi
 
 _base_ = ["../_base_/datasets/mnist.py", "../_base_/generative/adversarial.py"]
 
-model = dict(type="tbd.GenerativeAdversarialNetwork", loss="lsgan")
+model = dict(
+    type="tbd.GenerativeAdversarialNetwork",
+    loss="lsgan",
+    # Without it all generated images become one, and the discriminator wins for good.
+    generator=dict(batch_norm=True),
+)
 
 val_evaluator = [
     dict(type="tbd.GenerationMetric", classifier_ckpt="work_dirs/classifier_mnist/epoch_10.pth")

@@ -21,6 +21,8 @@ class FullyConnectedGenerator(nn.Sequential):
         noise_size: Length of the noise.
         image_shape: Channels, height and width of the images.
         hidden_sizes: Widths between.
+        batch_norm: Whether to normalise before each ReLU. It keeps the images of a batch apart
+            where a discriminator that wins would let them become one.
     """
 
     def __init__(
@@ -28,9 +30,11 @@ class FullyConnectedGenerator(nn.Sequential):
         noise_size: int = 96,
         image_shape: Sequence[int] = (1, 28, 28),
         hidden_sizes: Sequence[int] = (1024, 1024),
+        batch_norm: bool = False,
     ) -> None:
+        sizes = (noise_size, *hidden_sizes, math.prod(image_shape))
         super().__init__(
-            fully_connected((noise_size, *hidden_sizes, math.prod(image_shape))),
+            fully_connected(sizes, batch_norm=batch_norm),
             nn.Tanh(),
             nn.Unflatten(1, tuple(image_shape)),
         )

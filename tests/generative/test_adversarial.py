@@ -10,6 +10,7 @@ from torch import nn
 from tbd.generative import (
     ConvDiscriminator,
     ConvGenerator,
+    FullyConnectedGenerator,
     GenerativeAdversarialNetwork,
     SeparateOptimWrapperConstructor,
     through_frozen,
@@ -257,6 +258,15 @@ def test_settings_and_images_out_of_range_are_errors():
     data = {"inputs": torch.zeros(2, 1, 32, 32, dtype=torch.uint8)}
     with pytest.raises(ValueError, match=r"model\.image_shape=\(1, 28, 28\)"):
         model.train_step(data, optimizers(model))
+
+
+def test_a_fully_connected_generator_can_normalise():
+    kinds = [type(m).__name__ for m in FullyConnectedGenerator(batch_norm=True)[0]]
+    block = ["Linear", "BatchNorm1d", "ReLU"]
+    assert kinds == [*block, *block, "Linear"]
+    model = GenerativeAdversarialNetwork(generator=dict(hidden_sizes=(8,), batch_norm=True))
+    with pytest.raises(ValueError, match=r"train_dataloader\.batch_size"):
+        model.train_step(batch(1), optimizers(model))
 
 
 def test_convolutional_networks_start_small():
