@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from mmdet.models.detectors.base import BaseDetector
 
+from tbd.detectors.class_map import ClassMatch, match_classes
 from tbd.detectors.classes import count_classes
 from tbd.detectors.inspection import inspect_detector
 from tbd.detectors.pyramids import PyramidMatch, match_pyramids
@@ -23,6 +24,7 @@ class Connection:
         teacher_reading: Likewise of the teacher.
         pyramids: Pairing of their levels; None where they cannot be paired and
             no term compares them.
+        classes: Pairing of their classes; None where all are compared as they are.
     """
 
     student: DetectorSpec
@@ -30,6 +32,7 @@ class Connection:
     student_reading: Reading
     teacher_reading: Reading
     pyramids: PyramidMatch | None
+    classes: ClassMatch | None
 
 
 def connect(
@@ -41,6 +44,7 @@ def connect(
     resize: bool,
     probe_size: int,
     allow_class_mismatch: bool,
+    class_map: Mapping[int, int] | Sequence[Sequence[int]] | None,
 ) -> Connection:
     """Inspect two detectors and connect every term to them.
 
@@ -52,6 +56,7 @@ def connect(
         resize: Accept paired levels of different strides.
         probe_size: Height and width of the image that is run through both.
         allow_class_mismatch: Accept detectors that tell apart other numbers of classes.
+        class_map: Pairs (teacher's class, student's), or None.
 
     Returns:
         What was found.
@@ -74,24 +79,28 @@ def connect(
             specs[0].select(pyramids.student_levels),
             specs[1].select(pyramids.teacher_levels),
         )
-    if not allow_class_mismatch:
-        _check_class_counts(student, teacher)
+    counts = count_classes(student), count_classes(teacher)
+    classes = None if class_map is None else match_classes(class_map, *counts)
+    if classes is not None:
+        specs = classes.specs(*specs)
+    elif not allow_class_mismatch:
+        _check_class_counts(*counts)
     for name, term in terms.items():
         try:
             term.connect(*specs)
         except ValueError as error:
             raise UnsuitablePairError(name, str(error)) from error
-    return Connection(*specs, *readings, pyramids)
+    return Connection(*specs, *readings, pyramids, classes)
 
 
-def _check_class_counts(student: BaseDetector, teacher: BaseDetector) -> None:
-    counts = count_classes(student), count_classes(teacher)
-    if counts[0] != counts[1]:
+def _check_class_counts(student: int | None, teacher: int | None) -> None:
+    if student != teacher:
         raise ValueError(
-            f"The student tells apart {counts[0]} classes and the teacher {counts[1]}. Set "
+            f"The student tells apart {student} classes and the teacher {teacher}. Set "
             "num_classes of the bbox_head in student_options to the data set's classes and take a "
-            "teacher trained on them; or, where the terms compare no classes (features, an RPN), "
-            "allow_class_mismatch=True."
+            "teacher trained on them; or say which classes of the teacher are which of the "
+            "student by model.class_map; or, where the terms compare no classes (features, an "
+            "RPN), set allow_class_mismatch=True."
         )
 
 

@@ -32,6 +32,8 @@ def startup_report(
         f"  teacher weights: {loaded}; classes in the checkpoint: {classes}",
         f"  features: {student.pyramid()} <- {teacher.pyramid()}",
     ]
+    if connection.classes is not None:
+        lines.append(f"  classes: {connection.classes}")
     for name, term in terms.items():
         schedule = f" [{schedules[name]}]" if name in schedules else ""
         acts_on = ", ".join(_acts_on(term, student, teacher))

@@ -57,6 +57,11 @@ class TeacherStudentDetector(BaseDetector):
         allow_random_teacher: Accept ``teacher_ckpt=None``; for trials only.
         allow_class_mismatch: Accept a teacher that tells apart another number of
             classes, where the terms do not compare classes.
+        class_map: Which class of the teacher is which of the student's, both
+            counted from 0, as ``{teacher's: student's}`` or pairs of them; for class
+            lists that overlap. Terms see the predictions for these classes and the
+            background alone, and of the ground truth their objects; objects of
+            other classes are ignored regions to them. None compares all classes.
         level_map: Pairs (student's pyramid level, teacher's), counted from 0,
             for pyramids that differ; None pairs all levels in their order.
         resize: Accept paired levels of different strides; the teacher's maps
@@ -71,6 +76,7 @@ class TeacherStudentDetector(BaseDetector):
         student_config: Its plain model config.
         distilling: False once :meth:`stop_distillation` was called.
         teacher_classes: Class names in the teacher's checkpoint, if it has any.
+        classes: Pairing of the classes by ``class_map``, or None.
         student_head: Name of the student's dense head, where a term reads it.
         teacher_head: Name of the teacher's dense head, likewise.
 
@@ -91,6 +97,7 @@ class TeacherStudentDetector(BaseDetector):
         teacher_options: Mapping[str, Any] | None = None,
         allow_random_teacher: bool = False,
         allow_class_mismatch: bool = False,
+        class_map: Mapping[int, int] | Sequence[Sequence[int]] | None = None,
         level_map: Sequence[Sequence[int]] | None = None,
         resize: bool = False,
         probe_size: int = 256,
@@ -127,8 +134,10 @@ class TeacherStudentDetector(BaseDetector):
                 resize=resize,
                 probe_size=probe_size,
                 allow_class_mismatch=allow_class_mismatch,
+                class_map=class_map,
             )
         self.teacher_classes = weights.classes if weights else None
+        self.classes = connection.classes
         self._pyramids = connection.pyramids
         self._student_reader = DetectorReader(student_model, "student", connection.student_reading)
         self._teacher = FrozenTeacher(
@@ -194,6 +203,8 @@ class TeacherStudentDetector(BaseDetector):
             )
         if self._pyramids is not None:
             student_view, teacher_view = self._pyramids.views(student_view, teacher_view)
+        if self.classes is not None:
+            student_view, teacher_view = self.classes.views(student_view, teacher_view)
         with without_autocast(batch_inputs.device):
             for name in active:
                 for key, value in self.terms[name](student_view, teacher_view).items():

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tbd.distill.correspondence import check_classes, check_correspondence
+from tbd.distill.correspondence import check_classes, check_correspondence, heads_of
 from tbd.distill.object_regions import object_regions
 from tbd.distill.prediction_losses import (
     box_overlap_loss,
@@ -64,6 +64,8 @@ class BinaryClassificationDistillation(DistillationTerm):
     def connect(self, student: DetectorSpec, teacher: DetectorSpec) -> None:
         """Check that the predictions and the classes of both heads correspond."""
         check_classes(student, teacher)
+        # The only class of an RPN is the object.
+        self.compares_classes = heads_of(student, teacher)[0].num_classes > 1
         check_correspondence(student, teacher, same_priors=False)
         self._student = student
 

@@ -1,8 +1,9 @@
 """The ground truth of a batch, as distillation terms see it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import get_box_tensor
 from torch import Tensor
@@ -64,6 +65,19 @@ class GroundTruth:
             image_sizes=(size,) * len(boxes),
             input_size=size,
         )
+
+    def select_classes(self, classes: Sequence[int]) -> "GroundTruth":
+        """See objects of some of the classes, numbered in the order given; ignore the others."""
+        boxes, labels, ignored = [], [], []
+        for own_boxes, own_labels, own_ignored in zip(
+            self.boxes, self.labels, self.ignored, strict=True
+        ):
+            is_class = own_labels[:, None] == own_labels.new_tensor(list(classes))
+            kept = is_class.any(dim=1)
+            boxes.append(own_boxes[kept])
+            labels.append(is_class[kept].long().argmax(dim=1))
+            ignored.append(torch.cat([own_ignored.to(own_boxes), own_boxes[~kept]]))
+        return replace(self, boxes=boxes, labels=labels, ignored=ignored)
 
 
 def _boxes(instances: object, like: Tensor) -> Tensor:

@@ -145,6 +145,8 @@ class LogitDistillation(DistillationTerm):
         """Check that the predictions and the classes of both heads correspond."""
         head_s, head_t = heads_of(student, teacher)
         check_classes(student, teacher)
+        # The only class of an RPN is the object.
+        self.compares_classes = heads_of(student, teacher)[0].num_classes > 1
         check_correspondence(student, teacher, same_priors=False)
         if self.kind == "softmax":
             names = [

@@ -110,6 +110,7 @@ class QueryDistillation(DistillationTerm):
     """
 
     reads = frozenset({"queries", "features"})
+    compares_classes = True
 
     def __init__(
         self,

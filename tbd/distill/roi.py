@@ -7,6 +7,7 @@ from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor
 from torch.nn.functional import kl_div
 
+from tbd.distill.correspondence import check_class_counts
 from tbd.distill.reduction import normalizer
 from tbd.distill.spec import DetectorSpec
 from tbd.distill.term import DistillationTerm
@@ -94,6 +95,7 @@ class RoIDistillation(DistillationTerm):
     """
 
     reads = frozenset({"rois"})
+    compares_classes = True
 
     def __init__(
         self, loss_weight: float = 1.0, bbox_weight: float = 1.0, temperature: float = 1.0
@@ -108,13 +110,11 @@ class RoIDistillation(DistillationTerm):
 
     def connect(self, student: DetectorSpec, teacher: DetectorSpec) -> None:
         """Make sure that both second stages tell apart as many classes."""
-        counts = [spec.roi.num_classes if spec.roi else None for spec in (student, teacher)]
-        if counts[0] != counts[1]:
-            raise ValueError(
-                f"the student's roi_head tells apart {counts[0]} classes and the teacher's "
-                f"{counts[1]}; set roi_head.bbox_head.num_classes in student_options, and take a "
-                "teacher trained on the same classes."
-            )
+        assert student.roi is not None
+        assert teacher.roi is not None
+        check_class_counts(
+            student.roi.type, student.roi.num_classes, teacher.roi.type, teacher.roi.num_classes
+        )
 
     def describe(self) -> str:
         """Name the settings."""

@@ -61,12 +61,15 @@ class DistillationTerm(nn.Module, ABC):
         teacher_modules: Likewise of the teacher.
         trial_options: Arguments with which it also runs on random weights, where
             a trial of few steps or a measurement cannot wait for training.
+        compares_classes: Whether classes of both sides are paired by their
+            number, so that these must mean the same.
     """
 
     reads: frozenset[Read] = frozenset({"features"})
     student_modules: tuple[str, ...] = ()
     teacher_modules: tuple[str, ...] = ()
     trial_options: ClassVar[Mapping[str, Any]] = {}
+    compares_classes: bool = False
 
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()

@@ -90,6 +90,24 @@ class DensePredictions:
             encoding=self.encoding,
         )
 
+    def select_classes(self, classes: Sequence[int]) -> "DensePredictions":
+        """Keep the logits of some of the classes, in the order given, and of the background."""
+        kept = [*classes, self.num_classes] if self.background else list(classes)
+        width = self.num_classes + int(self.background)
+        return DensePredictions(
+            [
+                level.unflatten(1, (-1, width))[:, :, kept].flatten(1, 2)
+                for level in self.cls_logits
+            ],
+            len(classes),
+            decode=lambda: self.boxes,
+            background=self.background,
+            quality=self.quality,
+            quality_exponent=self.quality_exponent,
+            regression=self.regression,
+            encoding=self.encoding,
+        )
+
     @cached_property
     def boxes(self) -> list[Tensor]:
         """Per level, boxes [N, H·W·A, 4] as ``x1, y1, x2, y2`` in pixels of the input.

@@ -64,6 +64,19 @@ class QueryPredictions:
         self.denoising = denoising
         self._image_sizes = tuple(image_sizes)
 
+    def select_classes(self, classes: Sequence[int]) -> "QueryPredictions":
+        """Keep the logits of some of the classes, in the order given, and of the background."""
+        kept = [*classes, self.num_classes] if self.background else list(classes)
+        return QueryPredictions(
+            self.cls_logits[..., kept],
+            self.centers_and_sizes,
+            self.hidden,
+            self._image_sizes,
+            len(classes),
+            self.background,
+            denoising=self.denoising and self.denoising.select_classes(classes),
+        )
+
     @property
     def boxes(self) -> Tensor:
         """Boxes [L, N, Q, 4] as ``x1, y1, x2, y2`` in pixels of the input, at least float32."""

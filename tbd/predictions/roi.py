@@ -1,6 +1,6 @@
 """What a two-stage detector's box heads predict for a set of proposals."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -32,6 +32,14 @@ class RoIPredictions:
         self.rois = rois
         self.cls_logits = cls_logits
         self._decode = decode
+
+    def select_classes(self, classes: Sequence[int]) -> "RoIPredictions":
+        """Keep logits and boxes of some of the classes, in the order given, and the background."""
+
+        def decode() -> Tensor:
+            return self.boxes if self.boxes.shape[1] == 1 else self.boxes[:, list(classes)]
+
+        return RoIPredictions(self.rois, self.cls_logits[:, [*classes, -1]], decode)
 
     @cached_property
     def boxes(self) -> Tensor:

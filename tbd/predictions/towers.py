@@ -156,18 +156,34 @@ class RunnableHead:
         head: The dense head.
         levels: Which of its pyramid levels are compared, in this order; None
             stands for all.
+        classes: Which of its classes are compared, likewise.
 
     Attributes:
         module: The dense head itself.
     """
 
-    def __init__(self, head: BaseDenseHead, levels: tuple[int, ...] | None = None) -> None:
+    def __init__(
+        self,
+        head: BaseDenseHead,
+        levels: tuple[int, ...] | None = None,
+        classes: tuple[int, ...] | None = None,
+    ) -> None:
         self.module = head
         self.levels = levels
+        self.classes = classes
 
     def select(self, levels: Sequence[int]) -> "RunnableHead":
         """Compare these pyramid levels only, in this order."""
-        return RunnableHead(self.module, tuple(levels))
+        return RunnableHead(self.module, tuple(levels), self.classes)
+
+    def select_classes(self, classes: Sequence[int]) -> "RunnableHead":
+        """Compare these classes only, in this order."""
+        return RunnableHead(self.module, self.levels, tuple(classes))
+
+    @property
+    def num_classes(self) -> int:
+        """Number of foreground classes of the whole head; 1 for an RPN."""
+        return self._adapter().num_classes
 
     def predict(self, features: Sequence[Tensor]) -> DensePredictions:
         """Run the whole head.
@@ -207,7 +223,11 @@ class RunnableHead:
 
     def _read(self, outputs: Any) -> DensePredictions:
         predictions = self._adapter()(outputs)
-        return predictions if self.levels is None else predictions.select(self.levels)
+        if self.levels is not None:
+            predictions = predictions.select(self.levels)
+        if self.classes is not None:
+            predictions = predictions.select_classes(self.classes)
+        return predictions
 
     def _adapter(self) -> PredictionAdapter:
         return build_adapter(self.module)

@@ -27,7 +27,8 @@ class ClassListCheckHook(Hook):
 
     A teacher of other classes, or of the same ones in another order, would distill
     nonsense without any error. Its class names are known where its checkpoint records
-    them; a model with ``allow_class_mismatch=True`` is free to have another teacher.
+    them; a model with ``allow_class_mismatch=True`` is free to have another teacher where no
+    term compares classes. Where the model has a ``class_map``, the names that it pairs are logged.
     The names that a data set declares must be those behind its labels, which in a COCO
     file follow the file's order.
     """
@@ -42,7 +43,13 @@ class ClassListCheckHook(Hook):
         classes = dataset_classes(runner.train_dataloader.dataset)
         if not isinstance(model, TeacherStudentDetector) or classes is None:
             return
-        if model.teacher_classes and not runner.cfg.model.get("allow_class_mismatch"):
+        compare = any(term.compares_classes for term in model.terms.values())
+        if model.teacher_classes and model.classes is not None:
+            pairs = model.classes.names(model.teacher_classes, classes)
+            runner.logger.info(f"model.class_map: {', '.join(pairs)}")
+        elif model.teacher_classes and (
+            compare or not runner.cfg.model.get("allow_class_mismatch")
+        ):
             _check_names(model.teacher_classes, classes)
         count = count_classes(model.student)
         if count not in (None, len(classes)):
@@ -62,7 +69,8 @@ def _check_names(teacher: Sequence[str], data: Sequence[str]) -> None:
     raise ValueError(
         f"The class lists of teacher (model.teacher_ckpt) and {_DATA} differ: {difference}. Set "
         "metainfo.classes of the data sets to the teacher's classes in their order, or take a "
-        "teacher that was trained on the data set's; where no term compares classes, "
+        "teacher that was trained on the data set's; or say which classes of the teacher are which "
+        "of the data set's by model.class_map; or, where no term compares classes, "
         "model.allow_class_mismatch=True."
     )
 

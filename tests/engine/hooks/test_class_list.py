@@ -24,13 +24,16 @@ def check(model, data, teacher=CLASSES, dataset=None, **options):
     metainfo = None if data is None else dict(classes=data)
     if dataset is None:
         dataset = SimpleNamespace(metainfo=metainfo)  # not every data set has a file
+    logged = []
     ClassListCheckHook().before_train(
         SimpleNamespace(
             model=model,
+            logger=SimpleNamespace(info=logged.append),
             train_dataloader=SimpleNamespace(dataset=dataset),
             cfg=SimpleNamespace(model=ConfigDict(options)),
         )
     )
+    return logged
 
 
 @pytest.mark.parametrize("data", [CLASSES, list(CLASSES), None])
@@ -92,6 +95,19 @@ def test_another_teacher_can_be_allowed(model):
     check(model, CLASSES, teacher=("cat", "dog"), allow_class_mismatch=True)
     with pytest.raises(ValueError, match="student"):
         check(model, ("bar",), teacher=("cat", "dog"), allow_class_mismatch=True)
+
+
+def test_classes_that_a_term_compares_must_be_the_same_or_mapped():
+    distill = dict(term=dict(type="tbd.BinaryClassificationDistillation"))
+    teacher = ("square", "bar", "disc")
+    unmapped = MODELS.build(wrapper(distill=distill))
+    with pytest.raises(ValueError, match=r"only the teacher has 'disc'.*model\.class_map"):
+        check(unmapped, CLASSES, teacher=teacher, allow_class_mismatch=True)
+    mapped = MODELS.build(wrapper(distill=distill, class_map={0: 1, 1: 0}))
+    logged = check(mapped, CLASSES, teacher=teacher)
+    assert logged == [
+        "model.class_map: 'bar' of the teacher is 'bar', 'square' of the teacher is 'square'"
+    ]
 
 
 def test_a_plain_detector_is_not_looked_at():
