@@ -97,7 +97,7 @@ def read_run(folder: Path, commit: str, hardware: str) -> RunRecord:
         metrics=_metrics(folder, state["metrics"]),
         started=_start(logs[0]).isoformat(),
         wall_seconds=sum(_seconds(log) for log in logs),
-        versions={**_versions(logs[-1]), "tbd": commit},
+        versions={**_versions(logs[-1]), **state.get("versions", {}), "tbd": commit},
         hardware=hardware,
     )
 

@@ -176,7 +176,10 @@ def _aps(runs: Sequence[RunRecord]) -> dict[int, float]:
 
 def _spread(row: Row, key: str) -> str:
     values = [value for run in row.runs if (value := run.metrics.get(key)) is not None]
-    return Spread.of(values).text(GLOSSARY[key].number_format) if values else _DASH
+    if not values:
+        return _DASH
+    # The size of a detector does not vary with the seed.
+    return Spread.of(values[:1] if key == "params" else values).text(GLOSSARY[key].number_format)
 
 
 def _seeds(seeds: Sequence[int]) -> str:

@@ -118,6 +118,16 @@ def test_a_distillation_names_its_pair_and_the_run_that_teaches(tmp_path, source
     assert (found.baseline, found.teacher, found.teacher_seed) == ("plain", "big", 7)
 
 
+def test_versions_that_the_run_itself_wrote_down_count(tmp_path, source):
+    file = run(tmp_path, "plain", 0, PLAIN, ap=1.0) / "run.json"
+    state = json.loads(file.read_text()) | {"versions": {"torch": "2.4.0", "tbd": "0.1.0"}}
+    file.write_text(json.dumps(state))
+    collect([tmp_path / "work"], tmp_path / "cells.jsonl", source, "one core")
+    (found,) = read_records(tmp_path / "cells.jsonl")
+    assert (found.versions["torch"], found.versions["torchvision"]) == ("2.4.0", "0.29.2")
+    assert len(found.versions["tbd"]) == 40
+
+
 def test_runs_that_go_on_are_named_and_not_recorded(tmp_path, source):
     folder = run(tmp_path, "plain", 0, PLAIN, finished=False)
     added, unfinished = collect([tmp_path / "work"], tmp_path / "cells.jsonl", source, "one core")
