@@ -208,8 +208,8 @@ class FactorTransfer(DistillationTerm):
         Returns:
             In the first phase ``loss_reconstruction``, with ``loss_kl`` of a
             variational paraphraser, and the reconstruction ``error`` of each
-            level: 0 is perfect, 1 what zeros in place of features have. In the
-            second ``loss_factor``.
+            level, of a drawn code where there is one: 0 is perfect, 1 what zeros
+            in place of features have. In the second ``loss_factor``.
 
         Raises:
             RuntimeError: if the paraphraser is untrained.
@@ -239,7 +239,10 @@ class FactorTransfer(DistillationTerm):
             # Sums over an image, which is brought to their mean.
             parts = cast(AutoEncodingModel, paraphraser).loss(feat_t, None)
             means = {name: part / feat_t[0].numel() for name, part in parts.items()}
-            errors[f"error_{level}"] = means["loss_reconstruction"].detach()
+            error = means["loss_reconstruction"].detach()
+            if isinstance(paraphraser, ConvVariationalAutoEncoder):
+                error = error * (2 * paraphraser.decoder_variance)
+            errors[f"error_{level}"] = error
             for name, mean in means.items():
                 totals[name] = totals.get(name, 0) + weight * mean
         self.paraphraser_steps += 1
