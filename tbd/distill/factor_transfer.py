@@ -88,8 +88,9 @@ class FactorTransfer(DistillationTerm):
             ``dict(type="tbd.ConvAutoEncoder", strides=(1, 1, 1), kernel_size=3,
             negative_slope=0.1, batch_norm=False)``; its channels follow from the
             teacher's and ``rate``. Of a ``"tbd.ConvVariationalAutoEncoder"`` the
-            factor is the mean of the code. The translator has the layout of its
-            encoder.
+            factor is the mean of the code, which says the more the smaller its
+            ``decoder_variance`` is: see the reported error. The translator has the
+            layout of the encoder.
         reconstruction_weight: Factor on the paraphraser's losses.
         paraphraser_ckpt: Checkpoint of a run that trained the paraphraser of a
             term like this one, on the same teacher: a path or URL.
@@ -208,8 +209,8 @@ class FactorTransfer(DistillationTerm):
         Returns:
             In the first phase ``loss_reconstruction``, with ``loss_kl`` of a
             variational paraphraser, and the reconstruction ``error`` of each
-            level, of a drawn code where there is one: 0 is perfect, 1 what zeros
-            in place of features have. In the second ``loss_factor``.
+            level, from the factor: 0 is perfect, 1 what zeros in place of
+            features have. In the second ``loss_factor``.
 
         Raises:
             RuntimeError: if the paraphraser is untrained.
@@ -241,7 +242,9 @@ class FactorTransfer(DistillationTerm):
             means = {name: part / feat_t[0].numel() for name, part in parts.items()}
             error = means["loss_reconstruction"].detach()
             if isinstance(paraphraser, ConvVariationalAutoEncoder):
-                error = error * (2 * paraphraser.decoder_variance)
+                # A drawn code may serve a decoder whose mean codes are all alike.
+                with torch.no_grad():
+                    error = (paraphraser.reconstruct(feat_t) - feat_t).square().mean()
             errors[f"error_{level}"] = error
             for name, mean in means.items():
                 totals[name] = totals.get(name, 0) + weight * mean
