@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from inspect import signature
 from pathlib import Path
+from pydoc import locate
 from typing import Any
 
 import pytest
@@ -19,10 +20,11 @@ from torch.nn import Module
 from tbd.detectors.model_config import WRAPPER_TYPES
 from tbd.distill import build_terms, term_types
 from tbd.engine import load_config
-from tbd.registry import DATASETS, HOOKS, METRICS, MODELS
+from tbd.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
 
 CONFIGS = [block for block in blocks("python") if block.is_config]
 PROGRAMS = [block for block in blocks("python") if not block.is_config and not block.path]
+REGISTRIES = (MODELS, HOOKS, METRICS, DATASETS, TRANSFORMS)
 BASES = {"docs/losses.md": "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"}
 """What a part of a model belongs to on these pages; elsewhere it belongs to our first config."""
 
@@ -79,10 +81,8 @@ def check_arguments(part: Mapping[str, Any]) -> None:
         build_terms(dict(term=part))
         return
     arguments = {key: value for key, value in part.items() if key not in ("type", "_delete_")}
-    registry = next(
-        r for r in (MODELS, HOOKS, METRICS, DATASETS) if r.get(part["type"]) is not None
-    )
-    signature(registry.get(part["type"])).bind_partial(**arguments)
+    kind = next(filter(None, (registry.get(part["type"]) for registry in REGISTRIES)))
+    signature(kind).bind_partial(**arguments)
 
 
 @pytest.mark.parametrize("block", CONFIGS, ids=str)
@@ -108,6 +108,13 @@ def test_models_of_configs_build(block, there):
 def test_parts_in_the_text_build(page):
     for code in re.findall(r"`(dict\(type=\"tbd\.[^`]*\))`", prose(page)):
         assert isinstance(MODELS.build(eval(code)), Module), code
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_names_in_the_text_exist(page):
+    for name in re.findall(r"`(tbd(?:\.[a-zA-Z]\w*)+)(?:\([^`]*\))?`", prose(page)):
+        registered = any(registry.get(name) for registry in REGISTRIES)
+        assert registered or locate(name) is not None, f"{page.name} names {name}, which is not"
 
 
 @pytest.fixture
