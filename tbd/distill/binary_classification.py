@@ -5,13 +5,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from tbd.distill.checks import check_not_negative
 from tbd.distill.correspondence import check_classes, check_correspondence, heads_of
 from tbd.distill.object_regions import object_regions
-from tbd.distill.prediction_losses import (
-    box_overlap_loss,
-    check_not_negative,
-    quality_focal_distillation_loss,
-)
+from tbd.distill.prediction_losses import box_overlap_loss, quality_focal_distillation_loss
 from tbd.distill.reduction import normalizer
 from tbd.distill.spec import DetectorSpec
 from tbd.distill.term import DistillationTerm

@@ -1,13 +1,13 @@
 """Channel-wise distillation (CWD) of features."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 from torch.nn.functional import kl_div
 
-from tbd.distill.feature_term import FeatureTerm, check_same_shape
+from tbd.distill.checks import check_feature_maps, check_positive
+from tbd.distill.feature_term import FeatureTerm
 from tbd.distill.view import View
 from tbd.modules import AdaptationKind
 from tbd.precision import at_least_float32
@@ -34,9 +34,8 @@ def channel_wise_loss(feat_s: Tensor, feat_t: Tensor, temperature: float) -> Ten
     Raises:
         ValueError: if the shapes differ or the temperature is not positive.
     """
-    check_same_shape(feat_s, feat_t)
-    if not (math.isfinite(temperature) and temperature > 0):
-        raise ValueError(f"temperature={temperature} must be finite and positive.")
+    check_feature_maps(feat_s, feat_t)
+    check_positive(temperature=temperature)
     student, teacher = (
         (at_least_float32(features).flatten(2) / temperature).log_softmax(dim=2)
         for features in (feat_s, feat_t.detach())
@@ -73,8 +72,7 @@ class ChannelWiseDistillation(FeatureTerm):
         level_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__(loss_weight, adaptation, level_weights)
-        if not (math.isfinite(temperature) and temperature > 0):
-            raise ValueError(f"temperature={temperature} must be finite and positive.")
+        check_positive(temperature=temperature)
         self.temperature = temperature
 
     def settings(self) -> dict[str, Any]:

@@ -5,13 +5,12 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from tbd.distill.checks import check_not_negative, check_positive
 from tbd.distill.correspondence import heads_of
 from tbd.distill.object_regions import object_regions
 from tbd.distill.prediction_losses import (
     bin_distribution_loss,
     box_overlap_loss,
-    check_not_negative,
-    check_positive,
     quality_focal_distillation_loss,
 )
 from tbd.distill.reduction import normalizer

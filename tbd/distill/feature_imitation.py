@@ -1,13 +1,13 @@
 """Feature imitation (FitNets), near objects (FGFI), or objects and background apart (DeFeat)."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
 from torch import Tensor
 
-from tbd.distill.feature_term import FeatureTerm, check_same_shape
+from tbd.distill.checks import check_feature_maps, check_not_negative
+from tbd.distill.feature_term import FeatureTerm
 from tbd.distill.gt_masks import near_object_masks, object_masks
 from tbd.distill.reduction import normalizer
 from tbd.distill.spec import DetectorSpec
@@ -42,7 +42,7 @@ def imitation_loss(
     Raises:
         ValueError: if the shapes are not as above.
     """
-    check_same_shape(feat_s, feat_t)
+    check_feature_maps(feat_s, feat_t)
     batch, channels, height, width = feat_t.shape
     if mask.shape != (batch, height, width):
         raise ValueError(
@@ -113,10 +113,7 @@ class FeatureImitation(FeatureTerm):
         ):
             if value not in known:
                 raise ValueError(f"{key}={value!r} is unknown; choose one of {', '.join(known)}.")
-        if not (math.isfinite(background_weight) and background_weight >= 0):
-            raise ValueError(
-                f"background_weight={background_weight} must be finite and not negative."
-            )
+        check_not_negative(background_weight=background_weight)
         if not 0 <= near_ratio < 1:
             raise ValueError(f"near_ratio={near_ratio} must be in [0, 1).")
         if bool(student_modules) != bool(teacher_modules):

@@ -6,9 +6,9 @@ from typing import Any
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from tbd.distill.checks import check_feature_maps, check_not_negative
 from tbd.distill.correspondence import check_classes, check_correspondence, heads_of
-from tbd.distill.feature_term import FeatureTerm, check_same_shape
-from tbd.distill.prediction_losses import check_not_negative
+from tbd.distill.feature_term import FeatureTerm
 from tbd.distill.reduction import normalizer
 from tbd.distill.score_maps import score_maps
 from tbd.distill.score_weighted import EPS, score_weighted_feature_loss
@@ -37,7 +37,7 @@ def richness_classification_loss(logits_s: Tensor, logits_t: Tensor, score: Tens
     Raises:
         ValueError: if the shapes are not as above.
     """
-    check_same_shape(logits_s, logits_t)
+    check_feature_maps(logits_s, logits_t)
     batch, _, height, width = logits_t.shape
     if score.shape != (batch, height, width):
         raise ValueError(

@@ -1,12 +1,12 @@
 """What distillation terms on pyramid features share: adaptation and the weights of the levels."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from tbd.distill.checks import check_not_negative
 from tbd.distill.spec import DetectorSpec
 from tbd.distill.term import DistillationTerm
 from tbd.distill.view import View
@@ -35,10 +35,8 @@ class FeatureTerm(DistillationTerm):
         level_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__(loss_weight)
-        if level_weights is not None and not all(
-            math.isfinite(weight) and weight >= 0 for weight in level_weights
-        ):
-            raise ValueError(f"level_weights={tuple(level_weights)} must be finite numbers >= 0.")
+        for level, weight in enumerate(level_weights or ()):
+            check_not_negative(**{f"level_weights[{level}]": weight})
         self.adaptation = adaptation
         self.adaptations = nn.ModuleList()
         self.level_weights = None if level_weights is None else tuple(map(float, level_weights))
@@ -92,16 +90,3 @@ class FeatureTerm(DistillationTerm):
         if self.level_weights is not None:
             stacked = stacked * stacked.new_tensor(self.level_weights)
         return self.loss_weight * stacked.sum()
-
-
-def check_same_shape(feat_s: Tensor, feat_t: Tensor) -> None:
-    """Refuse features that would be broadcast.
-
-    Raises:
-        ValueError: if the shapes differ or are not [N, C, H, W].
-    """
-    if feat_s.shape != feat_t.shape or feat_s.dim() != 4:
-        raise ValueError(
-            f"feat_s {list(feat_s.shape)} and feat_t {list(feat_t.shape)} must have one shape "
-            "[N, C, H, W]."
-        )

@@ -1,6 +1,5 @@
 """Focal and global distillation (FGD) of features."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from tbd.distill.attention import channel_attention, spatial_attention
-from tbd.distill.feature_term import FeatureTerm, check_same_shape
+from tbd.distill.checks import check_feature_maps, check_not_negative, check_positive
+from tbd.distill.feature_term import FeatureTerm
 from tbd.distill.gt_masks import ScaledMasks, scaled_masks
 from tbd.distill.spec import DetectorSpec
 from tbd.distill.view import View
@@ -39,7 +39,7 @@ def focal_feature_loss(
     Raises:
         ValueError: if the shapes are not as above.
     """
-    check_same_shape(feat_s, feat_t)
+    check_feature_maps(feat_s, feat_t)
     batch, _, height, width = feat_t.shape
     if not foreground.shape == background.shape == (batch, height, width):
         raise ValueError(
@@ -73,7 +73,7 @@ def attention_loss(feat_s: Tensor, feat_t: Tensor, temperature: float) -> Tensor
     Raises:
         ValueError: if the shapes differ.
     """
-    check_same_shape(feat_s, feat_t)
+    check_feature_maps(feat_s, feat_t)
     differences = [
         (attention(feat_s, temperature) - attention(feat_t.detach(), temperature)).abs().sum()
         for attention in (spatial_attention, channel_attention)
@@ -141,10 +141,8 @@ class FocalGlobalDistillation(FeatureTerm):
             "context": context_weight,
         }
         for part, weight in self.weights.items():
-            if not (math.isfinite(weight) and weight >= 0):
-                raise ValueError(f"{part}_weight={weight} must be finite and not negative.")
-        if not (math.isfinite(temperature) and temperature > 0):
-            raise ValueError(f"temperature={temperature} must be finite and positive.")
+            check_not_negative(**{f"{part}_weight": weight})
+        check_positive(temperature=temperature)
         self.temperature = temperature
         self.stretch_boxes = stretch_boxes
         self.contexts = nn.ModuleList()

@@ -5,14 +5,10 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from tbd.distill.checks import check_not_negative, check_positive
 from tbd.distill.correspondence import check_correspondence, heads_of
 from tbd.distill.object_regions import object_regions
-from tbd.distill.prediction_losses import (
-    bin_distribution_loss,
-    box_overlap_loss,
-    check_not_negative,
-    check_positive,
-)
+from tbd.distill.prediction_losses import bin_distribution_loss, box_overlap_loss
 from tbd.distill.reduction import normalizer
 from tbd.distill.spec import DetectorSpec
 from tbd.distill.term import DistillationTerm

@@ -6,14 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, kl_div
 
+from tbd.distill.checks import check_not_negative, check_positive, check_same_shape
 from tbd.distill.correspondence import check_classes, check_correspondence, heads_of
 from tbd.distill.object_regions import object_regions
-from tbd.distill.prediction_losses import (
-    check_not_negative,
-    check_positive,
-    check_same_shape,
-    quality_focal_distillation_loss,
-)
+from tbd.distill.prediction_losses import quality_focal_distillation_loss
 from tbd.distill.reduction import normalizer
 from tbd.distill.spec import DetectorSpec
 from tbd.distill.term import DistillationTerm

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tbd.distill.feature_term import FeatureTerm, check_same_shape
+from tbd.distill.checks import check_feature_maps
+from tbd.distill.feature_term import FeatureTerm
 from tbd.distill.randomness import StepRandomness
 from tbd.distill.spec import DetectorSpec
 from tbd.distill.view import View
@@ -32,7 +33,7 @@ def masked_generative_loss(generated: Tensor, feat_t: Tensor) -> Tensor:
     Raises:
         ValueError: if the shapes differ.
     """
-    check_same_shape(generated, feat_t)
+    check_feature_maps(generated, feat_t)
     difference = at_least_float32(generated) - at_least_float32(feat_t.detach())
     return difference.square().sum() / len(feat_t)
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import Tensor
 
-from tbd.distill.feature_term import FeatureTerm, check_same_shape
+from tbd.distill.checks import check_feature_maps
+from tbd.distill.feature_term import FeatureTerm
 from tbd.distill.reduction import normalizer, sum_over_ranks
 from tbd.distill.view import View
 from tbd.modules import AdaptationKind
@@ -36,7 +37,7 @@ def pearson_feature_loss(feat_s: Tensor, feat_t: Tensor, sync_statistics: bool =
     Raises:
         ValueError: if the shapes differ.
     """
-    check_same_shape(feat_s, feat_t)
+    check_feature_maps(feat_s, feat_t)
     count = feat_s.new_tensor(float(feat_s[:, 0].numel()))
     total = sum_over_ranks(count) if sync_statistics else count
     standardised = [

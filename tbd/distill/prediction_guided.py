@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 
 from tbd.distill.attention import local_channel_attention, spatial_attention
+from tbd.distill.checks import check_feature_maps, check_not_negative, check_positive
 from tbd.distill.correspondence import check_classes, heads_of
-from tbd.distill.feature_term import check_same_shape
 from tbd.distill.key_regions import key_regions
-from tbd.distill.prediction_losses import check_not_negative, check_positive
 from tbd.distill.reduction import normalizer
 from tbd.distill.spec import DetectorSpec, TowerSpec
 from tbd.distill.term import DistillationTerm
@@ -44,7 +43,7 @@ def guided_classification_loss(
     Raises:
         ValueError: if the shapes are not as above.
     """
-    check_same_shape(feat_s, feat_t)
+    check_feature_maps(feat_s, feat_t)
     _check_mask(foreground, feat_t)
     _check_mask(background, feat_t)
     feat_t = feat_t.detach()
@@ -83,7 +82,7 @@ def guided_box_loss(
     Raises:
         ValueError: if the shapes are not as above.
     """
-    check_same_shape(feat_s, feat_t)
+    check_feature_maps(feat_s, feat_t)
     _check_mask(foreground, feat_t)
     feat_t, foreground = feat_t.detach(), foreground.detach()
     channels_s, channels_t = (

@@ -1,6 +1,5 @@
 """Differences between single predictions of two heads, for every term that compares them."""
 
-import math
 from typing import Literal
 
 import torch
@@ -8,6 +7,7 @@ from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, kl_div
 
+from tbd.distill.checks import check_not_negative, check_positive, check_same_shape
 from tbd.precision import at_least_float32
 
 EPS = 1e-6
@@ -89,36 +89,3 @@ def box_overlap_loss(boxes_s: Tensor, boxes_t: Tensor, mode: Literal["iou", "gio
     check_same_shape(boxes_s=boxes_s, boxes_t=boxes_t)
     boxes = at_least_float32(boxes_s), at_least_float32(boxes_t.detach())
     return 1 - bbox_overlaps(*boxes, mode=mode, is_aligned=True, eps=EPS)
-
-
-def check_same_shape(**tensors: Tensor) -> None:
-    """Make sure that two tensors, given by name, have one shape.
-
-    Raises:
-        ValueError: if they have not, naming both.
-    """
-    if len({tensor.shape for tensor in tensors.values()}) > 1:
-        shapes = " and ".join(f"{name} {list(t.shape)}" for name, t in tensors.items())
-        raise ValueError(f"{shapes} must have one shape.")
-
-
-def check_positive(**numbers: float) -> None:
-    """Make sure that settings, given by name, are finite and positive.
-
-    Raises:
-        ValueError: if one is not, naming it.
-    """
-    for name, number in numbers.items():
-        if not (math.isfinite(number) and number > 0):
-            raise ValueError(f"{name}={number} must be finite and positive.")
-
-
-def check_not_negative(**numbers: float) -> None:
-    """Make sure that settings, given by name, are finite and not negative.
-
-    Raises:
-        ValueError: if one is not, naming it.
-    """
-    for name, number in numbers.items():
-        if not (math.isfinite(number) and number >= 0):
-            raise ValueError(f"{name}={number} must be finite and not negative.")

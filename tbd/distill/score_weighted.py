@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from tbd.distill.feature_term import FeatureTerm, check_same_shape
+from tbd.distill.checks import check_feature_maps
+from tbd.distill.feature_term import FeatureTerm
 from tbd.distill.reduction import normalizer
 from tbd.distill.score_maps import score_maps
 from tbd.distill.view import View
@@ -31,7 +32,7 @@ def score_weighted_feature_loss(feat_s: Tensor, feat_t: Tensor, score: Tensor) -
     Raises:
         ValueError: if the shapes are not as above.
     """
-    check_same_shape(feat_s, feat_t)
+    check_feature_maps(feat_s, feat_t)
     batch, _, height, width = feat_t.shape
     if score.shape != (batch, height, width):
         raise ValueError(

@@ -4,7 +4,7 @@ from torch import nn
 from views import view
 
 from tbd.distill import DetectorSpec
-from tbd.distill.feature_term import FeatureTerm, check_same_shape
+from tbd.distill.feature_term import FeatureTerm
 
 
 class LevelMeans(FeatureTerm):
@@ -46,7 +46,7 @@ def test_weights_for_other_levels_are_refused(level_weights):
 
 @pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
 def test_weights_out_of_range_are_refused(weight):
-    with pytest.raises(ValueError, match="level_weights="):
+    with pytest.raises(ValueError, match=r"level_weights\[1\]="):
         LevelMeans(level_weights=(1.0, weight))
 
 
@@ -67,9 +67,3 @@ def test_report_names_the_settings():
     assert described == (
         "LevelMeans(loss_weight=2.0, adaptation=auto, level_weights=(1.0, 2.0), colour=blue)"
     )
-
-
-@pytest.mark.parametrize("shape", [(1, 2, 3, 4), (1, 2, 3), (2, 2, 3, 3)])
-def test_other_shapes_are_refused(shape):
-    with pytest.raises(ValueError, match="must have one shape"):
-        check_same_shape(torch.zeros(shape), torch.zeros(1, 2, 3, 3))
