@@ -101,6 +101,8 @@ class FeatureRichnessDistillation(FeatureTerm):
         """
         if self.cls_weight > 0:
             check_classes(student, teacher)
+            # The only class of an RPN is the object.
+            self.compares_classes = heads_of(student, teacher)[0].num_classes > 1
             check_correspondence(student, teacher, same_priors=False)
             for head in heads_of(student, teacher):
                 if head.background:

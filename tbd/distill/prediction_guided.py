@@ -136,6 +136,8 @@ class PredictionGuidedDistillation(DistillationTerm):
     """
 
     reads = frozenset({"predictions", "head_features"})
+    # The teacher's score of an object is looked up by the number of its class.
+    compares_classes = True
 
     def __init__(
         self,

@@ -12,14 +12,14 @@ from tbd.distill.checks import (
 @pytest.mark.parametrize("number", [-1.0, 0.0, float("nan"), float("inf")])
 def test_what_is_not_finite_and_positive_is_refused_by_name(number):
     check_positive(temperature=1e-9)
-    with pytest.raises(ValueError, match="temperature=.* must be finite and positive"):
+    with pytest.raises(ValueError, match=r"temperature=.* must be finite and positive"):
         check_positive(alpha=1.0, temperature=number)
 
 
 @pytest.mark.parametrize("number", [-1e-9, float("nan"), float("inf")])
 def test_what_is_negative_or_not_finite_is_refused_by_name(number):
     check_not_negative(weight=0.0)
-    with pytest.raises(ValueError, match="weight=.* must be finite and not negative"):
+    with pytest.raises(ValueError, match=r"weight=.* must be finite and not negative"):
         check_not_negative(alpha=1.0, weight=number)
 
 

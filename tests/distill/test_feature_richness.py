@@ -86,8 +86,15 @@ def test_extreme_logits_do_not_overflow():
 def test_class_scores_that_do_not_correspond_are_refused_unless_left_out(teacher, message):
     with pytest.raises(ValueError, match=message):
         connected(teacher=teacher)
-    losses = connected(teacher=teacher, cls_weight=0.0)(*views())
-    assert set(losses) == {"loss_feature"}
+    term = connected(teacher=teacher, cls_weight=0.0)
+    assert set(term(*views())) == {"loss_feature"}
+    assert not term.compares_classes
+
+
+def test_names_of_classes_matter_where_there_are_several():
+    assert connected().compares_classes
+    rpn = [spec(role, num_classes=1) for role in ("student", "teacher")]
+    assert not connected(*rpn).compares_classes
 
 
 @pytest.mark.parametrize("key", ["feature_weight", "cls_weight"])
