@@ -14,16 +14,12 @@ from tbd.detectors.reader import DetectorReader, Reading
 from tbd.detectors.renormalization import InputRenormalization
 from tbd.detectors.roi_inference import predict_rois
 from tbd.distill import GroundTruth, View
+from tbd.modules import FrozenModule
 from tbd.predictions import RoIPredictions
 
 
 class FrozenTeacher:
-    """Holds a detector outside of ``nn.Module``'s bookkeeping and runs it without gradient.
-
-    Not being a module, it stays out of ``parameters()``, ``state_dict()``,
-    ``named_modules()`` and so of the optimizer, DistributedDataParallel and
-    checkpoints. Copies (EMA makes one) share the detector until one of them
-    moves it to another device or dtype.
+    """Runs a detector that is no part of the model, frozen and without gradient.
 
     Args:
         detector: The detector; it is frozen and set to eval mode.
@@ -34,30 +30,27 @@ class FrozenTeacher:
     def __init__(
         self, detector: BaseDetector, renormalize: InputRenormalization, reading: Reading
     ) -> None:
-        detector.requires_grad_(False)
-        detector.eval()
-        self.detector = detector
+        self._frozen = FrozenModule(detector)
         self._renormalize = renormalize
         self._reading = reading
         self._reader = DetectorReader(detector, "teacher", reading)
-        self._shared = False
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "FrozenTeacher":
         duplicate = copy.copy(self)
-        self._shared = duplicate._shared = True
+        duplicate._frozen = copy.deepcopy(self._frozen, memo)
         return duplicate
 
+    @property
+    def detector(self) -> BaseDetector:
+        """The detector."""
+        return self._frozen.module
+
     def apply_(self, fn: Callable[[Tensor], Tensor]) -> None:
-        """Follow a ``Module._apply``, as ``.to()``, ``.half()`` or ``.cuda()`` issue it."""
-        if self._shared:
-            probe = next(self.detector.parameters())
-            moved = fn(probe.detach())
-            if (moved.dtype, moved.device) == (probe.dtype, probe.device):
-                return
-            self.detector = copy.deepcopy(self.detector)
+        """Follow a ``Module._apply``; see :class:`~tbd.modules.FrozenModule`."""
+        before = self.detector
+        self._frozen.apply_(fn)
+        if self.detector is not before:
             self._reader = DetectorReader(self.detector, "teacher", self._reading)
-            self._shared = False
-        self.detector._apply(fn)
 
     @property
     def head(self) -> str | None:

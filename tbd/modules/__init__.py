@@ -1,6 +1,7 @@
 """Small networks that distillation trains beside the student and that are dropped afterwards."""
 
 from tbd.modules.adaptation import AdaptationKind, build_adaptation
+from tbd.modules.frozen import FrozenModule
 from tbd.modules.generation import build_generation
 from tbd.modules.global_context import GlobalContextPair
 from tbd.modules.projector import build_projector
@@ -14,6 +15,7 @@ from tbd.modules.weight_generators import (
 
 __all__ = [
     "AdaptationKind",
+    "FrozenModule",
     "GlobalContextPair",
     "RecurrentTaskWeightGenerator",
     "TaskWeightGenerator",

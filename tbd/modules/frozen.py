@@ -1,0 +1,47 @@
+"""A network that takes part in a training without being trained."""
+
+import copy
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from torch import Tensor, nn
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class FrozenModule(Generic[Network]):
+    """Holds a network outside of ``nn.Module``'s bookkeeping.
+
+    Not being a module, it stays out of ``parameters()``, ``state_dict()``,
+    ``named_modules()`` and so of the optimizer, DistributedDataParallel and
+    checkpoints. Copies (EMA makes one) share the network until one of them
+    moves it to another device or dtype.
+
+    Args:
+        module: The network; it is frozen and set to eval mode.
+
+    Attributes:
+        module: As given.
+    """
+
+    def __init__(self, module: Network) -> None:
+        module.requires_grad_(False)
+        module.eval()
+        self.module = module
+        self._shared = False
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "FrozenModule[Network]":
+        duplicate = copy.copy(self)
+        self._shared = duplicate._shared = True
+        return duplicate
+
+    def apply_(self, fn: Callable[[Tensor], Tensor]) -> None:
+        """Follow a ``Module._apply``, as ``.to()``, ``.half()`` or ``.cuda()`` issue it."""
+        if self._shared:
+            probe = next(self.module.parameters())
+            moved = fn(probe.detach())
+            if (moved.dtype, moved.device) == (probe.dtype, probe.device):
+                return
+            self.module = copy.deepcopy(self.module)
+            self._shared = False
+        self.module._apply(fn)
