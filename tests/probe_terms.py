@@ -1,6 +1,7 @@
 """Terms that no user needs: one for each kind of thing that a term may read."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -121,8 +122,17 @@ def _bce(logits: Tensor, target: float) -> Tensor:
     return binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
 
 
-for _kind in (Probe, CrossHead, Adversarial):
-    MODELS.register_module(module=_kind, name=f"Testing{_kind.__name__}", force=True)
+@contextmanager
+def registered() -> Iterator[None]:
+    """Let configs name these terms for a while; others list all terms that there are."""
+    kinds = {f"Testing{kind.__name__}": kind for kind in (Probe, CrossHead, Adversarial)}
+    for name, kind in kinds.items():
+        MODELS.register_module(module=kind, name=name)
+    try:
+        yield
+    finally:
+        for name in kinds:
+            del MODELS._module_dict[name]
 
 
 def probe(*reads: str, **paths: Any) -> dict[str, Any]:

@@ -10,7 +10,13 @@ from tbd.detectors.classes import count_classes
 from tbd.detectors.inspection import inspect_detector
 from tbd.detectors.pyramids import PyramidMatch, match_pyramids
 from tbd.detectors.reader import PYRAMID_READS, SECOND_STAGE, Reading, find_modules
-from tbd.distill import DetectorSpec, DistillationTerm, Read, UnsuitablePairError
+from tbd.distill import (
+    NO_TEACHER,
+    DetectorSpec,
+    DistillationTerm,
+    Read,
+    UnsuitablePairError,
+)
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,7 @@ class Connection:
 
     Attributes:
         student: The student, its pyramid levels those that are compared.
-        teacher: The teacher, likewise.
+        teacher: The teacher, likewise; None where there is none.
         student_reading: What the terms together read of the student.
         teacher_reading: Likewise of the teacher.
         pyramids: Pairing of their levels; None where they cannot be paired and
@@ -28,7 +34,7 @@ class Connection:
     """
 
     student: DetectorSpec
-    teacher: DetectorSpec
+    teacher: DetectorSpec | None
     student_reading: Reading
     teacher_reading: Reading
     pyramids: PyramidMatch | None
@@ -38,7 +44,7 @@ class Connection:
 def connect(
     terms: Mapping[str, DistillationTerm],
     student: BaseDetector,
-    teacher: BaseDetector,
+    teacher: BaseDetector | None,
     *,
     level_map: Sequence[Sequence[int]] | None,
     resize: bool,
@@ -51,7 +57,7 @@ def connect(
     Args:
         terms: The terms by name.
         student: The student.
-        teacher: The teacher.
+        teacher: The teacher, or None where no term reads one.
         level_map: Pairs (student's pyramid level, teacher's), or None.
         resize: Accept paired levels of different strides.
         probe_size: Height and width of the image that is run through both.
@@ -68,29 +74,35 @@ def connect(
             or the numbers of classes differ.
     """
     readings = _readings(terms, student, teacher)
-    specs = (
-        inspect_detector(student, "student", probe_size, readings[0]),
-        inspect_detector(teacher, "teacher", probe_size, readings[1]),
-    )
-    _check_needs(terms, *specs)
-    pyramids = _pair_pyramids(*specs, level_map, resize, readings[0].reads)
+    student_spec = inspect_detector(student, "student", probe_size, readings[0])
+    if teacher is None:
+        _check_needs(terms, student_spec, None)
+        _connect_each(terms, student_spec, None)
+        return Connection(student_spec, None, *readings, None, None)
+    teacher_spec = inspect_detector(teacher, "teacher", probe_size, readings[1])
+    _check_needs(terms, student_spec, teacher_spec)
+    pyramids = _pair_pyramids(student_spec, teacher_spec, level_map, resize, readings[1].reads)
     if pyramids is not None:
-        specs = (
-            specs[0].select(pyramids.student_levels),
-            specs[1].select(pyramids.teacher_levels),
-        )
+        student_spec = student_spec.select(pyramids.student_levels)
+        teacher_spec = teacher_spec.select(pyramids.teacher_levels)
     counts = count_classes(student), count_classes(teacher)
     classes = None if class_map is None else match_classes(class_map, *counts)
     if classes is not None:
-        specs = classes.specs(*specs)
+        student_spec, teacher_spec = classes.specs(student_spec, teacher_spec)
     elif not allow_class_mismatch:
         _check_class_counts(*counts)
+    _connect_each(terms, student_spec, teacher_spec)
+    return Connection(student_spec, teacher_spec, *readings, pyramids, classes)
+
+
+def _connect_each(
+    terms: Mapping[str, DistillationTerm], student: DetectorSpec, teacher: DetectorSpec | None
+) -> None:
     for name, term in terms.items():
         try:
-            term.connect(*specs)
+            term.connect(student, teacher if teacher and term.reads_teacher else NO_TEACHER)
         except ValueError as error:
             raise UnsuitablePairError(name, str(error)) from error
-    return Connection(*specs, *readings, pyramids, classes)
 
 
 def _check_class_counts(student: int | None, teacher: int | None) -> None:
@@ -105,17 +117,21 @@ def _check_class_counts(student: int | None, teacher: int | None) -> None:
 
 
 def _readings(
-    terms: Mapping[str, DistillationTerm], student: BaseDetector, teacher: BaseDetector
+    terms: Mapping[str, DistillationTerm], student: BaseDetector, teacher: BaseDetector | None
 ) -> tuple[Reading, Reading]:
     """What the terms together read of the student and of the teacher."""
-    reads: frozenset[Read] = frozenset()
+    reads: dict[str, frozenset[Read]] = {"student": frozenset(), "teacher": frozenset()}
     paths: dict[str, dict[str, None]] = {"student": {}, "teacher": {}}
     for name, term in terms.items():
-        reads |= term.reads
+        reads["student"] |= term.reads
+        if term.reads_teacher:
+            reads["teacher"] |= term.reads
         for role, detector, modules in (
             ("student", student, term.student_modules),
             ("teacher", teacher, term.teacher_modules),
         ):
+            if detector is None:
+                continue
             try:
                 find_modules(detector, role, modules)
             except ValueError as error:
@@ -123,8 +139,11 @@ def _readings(
             paths[role].update(dict.fromkeys(modules))
     if any(path.partition(".")[0] == SECOND_STAGE for path in paths["teacher"]):
         # The teacher's second stage has no proposals but the student's.
-        reads |= {"rois"}
-    return Reading(reads, tuple(paths["student"])), Reading(reads, tuple(paths["teacher"]))
+        reads = {role: found | {"rois"} for role, found in reads.items()}
+    return (
+        Reading(reads["student"], tuple(paths["student"])),
+        Reading(reads["teacher"], tuple(paths["teacher"])),
+    )
 
 
 def _pair_pyramids(
@@ -143,10 +162,17 @@ def _pair_pyramids(
 
 
 def _check_needs(
-    terms: Mapping[str, DistillationTerm], student: DetectorSpec, teacher: DetectorSpec
+    terms: Mapping[str, DistillationTerm], student: DetectorSpec, teacher: DetectorSpec | None
 ) -> None:
     for name, term in terms.items():
-        for spec in (student, teacher):
+        if term.reads_teacher and teacher is None:
+            raise UnsuitablePairError(
+                name,
+                f"{type(term).__name__} compares the student with a teacher, but "
+                "model.teacher is None.",
+                "Name a teacher and its teacher_ckpt, or keep only terms that bring their own.",
+            )
+        for spec in (student, teacher) if teacher and term.reads_teacher else (student,):
             for read, (need, reason) in _missing(term.reads, spec).items():
                 raise UnsuitablePairError(
                     name,

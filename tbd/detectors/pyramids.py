@@ -35,7 +35,7 @@ class PyramidMatch:
         student = student.select(self.student_levels)
         teacher = teacher.select(self.teacher_levels)
         sizes = student.sizes()
-        if teacher.sizes() == sizes:
+        if not teacher.features or teacher.sizes() == sizes:
             return student, teacher
         if not self.resize:
             raise ValueError(

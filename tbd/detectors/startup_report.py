@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from tbd.detectors.connection import Connection
 from tbd.detectors.weights import TeacherWeights
-from tbd.distill import DetectorSpec, DistillationTerm, RoISpec, WeightSchedule
+from tbd.distill import NO_TEACHER, DetectorSpec, DistillationTerm, RoISpec, WeightSchedule
 
 
 def startup_report(
@@ -22,30 +22,41 @@ def startup_report(
         weights: What was loaded into the teacher; None for random weights.
     """
     student, teacher = connection.student, connection.teacher
-    if weights:
-        loaded = f"{weights.num_keys} tensors from {weights.source} (none missing, none unexpected)"
-    else:
-        loaded = "RANDOM (allow_random_teacher=True): good for trials only"
-    classes = f"{len(weights.classes)}" if weights and weights.classes else "not said"
-    lines = [
-        f"Distilling {teacher.type} (teacher) into {student.type} (student).",
-        f"  teacher weights: {loaded}; classes in the checkpoint: {classes}",
-        f"  features: {student.pyramid()} <- {teacher.pyramid()}",
-    ]
+    lines = [f"Training {student.type} (student) without a teacher."]
+    if teacher is not None:
+        lines = _on_teacher(student, teacher, weights)
     if connection.classes is not None:
         lines.append(f"  classes: {connection.classes}")
     for name, term in terms.items():
         schedule = f" [{schedules[name]}]" if name in schedules else ""
-        acts_on = ", ".join(_acts_on(term, student, teacher))
+        acts_on = ", ".join(_acts_on(term, student, teacher or NO_TEACHER))
         lines.append(f"  term {name}: {term.describe()} on {acts_on}{schedule}")
     if not terms:
         lines.append("  no distillation term: this is plain training of the student")
     return "\n".join(lines)
 
 
+def _on_teacher(
+    student: DetectorSpec, teacher: DetectorSpec, weights: TeacherWeights | None
+) -> list[str]:
+    if weights:
+        loaded = f"{weights.num_keys} tensors from {weights.source} (none missing, none unexpected)"
+    else:
+        loaded = "RANDOM (allow_random_teacher=True): good for trials only"
+    classes = f"{len(weights.classes)}" if weights and weights.classes else "not said"
+    return [
+        f"Distilling {teacher.type} (teacher) into {student.type} (student).",
+        f"  teacher weights: {loaded}; classes in the checkpoint: {classes}",
+        f"  features: {student.pyramid()} <- {teacher.pyramid()}",
+    ]
+
+
 def _acts_on(term: DistillationTerm, student: DetectorSpec, teacher: DetectorSpec) -> Iterator[str]:
     """What a term compares, in words, ``student <- teacher``."""
     reads = term.reads
+    if not term.reads_teacher:
+        yield f"the student's {', '.join(sorted(reads))}"
+        return
     if "features" in reads or "predictions" in reads:
         yield f"{student.neck} <- {teacher.neck}"
     if "backbone" in reads:

@@ -45,7 +45,8 @@ class TeacherStudentDetector(BaseDetector):
         student: Config of the model to train: a file, a config of an installed
             package such as ``"mmdet::retinanet/retinanet_r50_fpn_2x_coco.py"``,
             or a model dict.
-        teacher: Config of the model to learn from, likewise.
+        teacher: Config of the model to learn from, likewise; None where every
+            term brings a teacher of its own.
         teacher_ckpt: Checkpoint of the teacher, a path or URL, loaded strictly.
         distill: Distillation terms by name; a name set to None is left out, so
             that an inheriting config can drop a term. The key ``schedule`` of
@@ -89,7 +90,7 @@ class TeacherStudentDetector(BaseDetector):
     def __init__(
         self,
         student: str | Mapping[str, Any],
-        teacher: str | Mapping[str, Any],
+        teacher: str | Mapping[str, Any] | None,
         teacher_ckpt: str | None = None,
         distill: Mapping[str, Mapping[str, Any] | None] | None = None,
         student_init: Literal["inherit"] | None = None,
@@ -105,7 +106,13 @@ class TeacherStudentDetector(BaseDetector):
     ) -> None:
         if student_init not in (None, "inherit"):
             raise ValueError(f"student_init={student_init!r} is unknown; use None or 'inherit'.")
-        if teacher_ckpt is None and not allow_random_teacher:
+        if teacher is None and (teacher_ckpt is not None or student_init == "inherit"):
+            raise ValueError(
+                f"model.teacher is None, but teacher_ckpt={teacher_ckpt!r} and "
+                f"student_init={student_init!r} need a teacher: name its config in model.teacher, "
+                "or leave both out."
+            )
+        if teacher is not None and teacher_ckpt is None and not allow_random_teacher:
             raise ValueError(
                 "teacher_ckpt is not set: distilling from random weights teaches nothing. Set "
                 "model.teacher_ckpt to a checkpoint of the teacher (path or URL), or, for a trial "
@@ -121,9 +128,11 @@ class TeacherStudentDetector(BaseDetector):
         self.student_init = student_init
         self.distilling = True
         with isolated_randomness():
-            teacher_config = resolve_model_config(teacher, teacher_options, key="teacher")
-            teacher_model = build_detector(without_pretrained(teacher_config))
-            weights = _fill_teacher(teacher_model, teacher_ckpt)
+            teacher_model, weights = None, None
+            if teacher is not None:
+                teacher_config = resolve_model_config(teacher, teacher_options, key="teacher")
+                teacher_model = build_detector(without_pretrained(teacher_config))
+                weights = _fill_teacher(teacher_model, teacher_ckpt)
             terms, self._schedules = build_terms(distill or {})
             self.distill = nn.ModuleDict(terms)
             connection = connect(
@@ -140,18 +149,28 @@ class TeacherStudentDetector(BaseDetector):
         self.classes = connection.classes
         self._pyramids = connection.pyramids
         self._student_reader = DetectorReader(student_model, "student", connection.student_reading)
-        self._teacher = FrozenTeacher(
-            teacher_model,
-            InputRenormalization(student_model.data_preprocessor, teacher_model.data_preprocessor),
-            connection.teacher_reading,
-        )
+        self._teacher: FrozenTeacher | None = None
+        if teacher_model is not None:
+            self._teacher = FrozenTeacher(
+                teacher_model,
+                InputRenormalization(
+                    student_model.data_preprocessor, teacher_model.data_preprocessor
+                ),
+                connection.teacher_reading,
+            )
         self.student_head = self._student_reader.head
-        self.teacher_head = self._teacher.head
+        self.teacher_head = self._teacher.head if self._teacher else None
         print_log(startup_report(connection, terms, self._schedules, weights), logger="current")
 
     @property
     def teacher(self) -> BaseDetector:
-        """The built teacher: frozen, in eval mode, not a submodule."""
+        """The built teacher: frozen, in eval mode, not a submodule.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        if self._teacher is None:
+            raise ValueError("model.teacher is None: this distillation has no teacher detector.")
         return self._teacher.detector
 
     @property
@@ -168,7 +187,8 @@ class TeacherStudentDetector(BaseDetector):
     def train(self, mode: bool = True) -> "TeacherStudentDetector":
         """Set the mode of the student and the terms; the teacher stays in eval mode."""
         super().train(mode)
-        self.teacher.eval()
+        if self._teacher is not None:
+            self.teacher.eval()
         return self
 
     def stop_distillation(self) -> None:
@@ -191,13 +211,16 @@ class TeacherStudentDetector(BaseDetector):
             losses = self.student.loss(batch_inputs, batch_data_samples)
             return {**losses, **self._keep_in_graph(self.distill.parameters())}
         gt = GroundTruth.of(batch_inputs, batch_data_samples)
-        teacher_view = self._teacher(batch_inputs, batch_data_samples, gt)
+        teacher_view = View(gt)
+        if self._teacher and any(self.terms[name].reads_teacher for name in active):
+            teacher_view = self._teacher(batch_inputs, batch_data_samples, gt)
         with self._student_reader.recorder() as record:
             losses = dict(self.student.loss(batch_inputs, batch_data_samples))
         student_view = self._student_reader.view(record, gt, batch_inputs)
         rois = self._student_reader.rois(record)
         if rois is not None:
             student_view = replace(student_view, rois=rois)
+        if rois is not None and self._teacher and teacher_view.features:
             teacher_view = self._teacher.add_rois(
                 teacher_view, [stage.rois for stage in rois], batch_data_samples
             )
@@ -237,10 +260,10 @@ class TeacherStudentDetector(BaseDetector):
             UnsupportedHeadError: if a dense head is missing or cannot be read.
             ValueError: if pyramids that no term compares cannot be paired.
         """
-        if self._pyramids is None:
+        if self._pyramids is None or self._teacher is None:
             raise ValueError(
-                "The pyramids of student and teacher differ and their levels are not paired; set "
-                "model.level_map."
+                "There is no teacher, or its pyramid differs from the student's and their levels "
+                "are not paired; set model.level_map."
             )
         gt = GroundTruth.of_boxes(batch_inputs, gt_boxes)
         teacher_inputs = self._teacher.renormalize(batch_inputs, batch_data_samples)
@@ -268,7 +291,8 @@ class TeacherStudentDetector(BaseDetector):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
         # Every way to move or cast a module, a parent's included, comes through here.
         super()._apply(fn, recurse)
-        self._teacher.apply_(fn)
+        if self._teacher is not None:
+            self._teacher.apply_(fn)
         return self
 
     def __getattr__(self, name: str) -> Any:

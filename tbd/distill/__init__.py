@@ -9,6 +9,7 @@ from tbd.distill.factor_transfer import FactorTransfer, factor_transfer_loss
 from tbd.distill.feature_imitation import FeatureImitation, imitation_loss
 from tbd.distill.feature_richness import FeatureRichnessDistillation, richness_classification_loss
 from tbd.distill.focal_global import FocalGlobalDistillation, attention_loss, focal_feature_loss
+from tbd.distill.foundation import FoundationFeatureDistillation, cosine_feature_loss
 from tbd.distill.ground_truth import GroundTruth
 from tbd.distill.harmony import HarmonyDistillation, harmony_distillation_loss
 from tbd.distill.harmony_maps import harmony_maps
@@ -34,6 +35,7 @@ from tbd.distill.roi import RoIDistillation, roi_box_loss, roi_classification_lo
 from tbd.distill.schedule import Progress, WeightSchedule
 from tbd.distill.score_weighted import ScoreWeightedFeatureDistillation, score_weighted_feature_loss
 from tbd.distill.spec import (
+    NO_TEACHER,
     DetectorSpec,
     HeadSpec,
     InputSpec,
@@ -53,6 +55,7 @@ from tbd.distill.variational_information import (
 from tbd.distill.view import View
 
 __all__ = [
+    "NO_TEACHER",
     "AdversarialFeatureDistillation",
     "BinaryClassificationDistillation",
     "ChannelWiseDistillation",
@@ -63,6 +66,7 @@ __all__ = [
     "FeatureImitation",
     "FeatureRichnessDistillation",
     "FocalGlobalDistillation",
+    "FoundationFeatureDistillation",
     "GroundTruth",
     "HarmonyDistillation",
     "HeadSpec",
@@ -89,6 +93,7 @@ __all__ = [
     "bin_distribution_loss",
     "build_terms",
     "channel_wise_loss",
+    "cosine_feature_loss",
     "factor_transfer_loss",
     "focal_feature_loss",
     "guided_box_loss",

@@ -163,3 +163,7 @@ class DetectorSpec:
             for channels, stride in zip(self.channels, self.strides, strict=True)
         )
         return f"{self.neck} with {len(self.channels)} levels (channels@stride: {levels})"
+
+
+NO_TEACHER = DetectorSpec("teacher", "none", "", (), (), None)
+"""What terms that do not read the teacher are connected to."""

@@ -55,6 +55,9 @@ class DistillationTerm(nn.Module, ABC):
     Attributes:
         reads: What both views must hold. The wrapper runs exactly what the
             terms of a run read together.
+        reads_teacher: Whether the term looks at the teacher at all. One that
+            does not, as it has a teacher of its own, also works where
+            ``model.teacher`` is None.
         student_modules: Paths of modules of the student, such as
             ``"backbone.layer3"``, whose outputs the term finds in
             ``View.outputs``; known once the term is constructed.
@@ -66,6 +69,7 @@ class DistillationTerm(nn.Module, ABC):
     """
 
     reads: frozenset[Read] = frozenset({"features"})
+    reads_teacher: bool = True
     student_modules: tuple[str, ...] = ()
     teacher_modules: tuple[str, ...] = ()
     trial_options: ClassVar[Mapping[str, Any]] = {}

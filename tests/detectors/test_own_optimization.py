@@ -8,13 +8,19 @@ import torch
 import torch.distributed as dist
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper, build_optim_wrapper
-from probe_terms import _bce
+from probe_terms import _bce, registered
 from torch import multiprocessing
 from torch.testing import assert_close
 
 from tbd.registry import MODELS
 
 TERMS = dict(hd=None, tfd=None, gan=dict(type="tbd.TestingAdversarial"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def probe_terms():
+    with registered():
+        yield
 
 
 def build():
@@ -115,7 +121,8 @@ def test_half_precision_leaves_the_terms_gradients_in_float32():
 
 def step(rank, folder):
     dist.init_process_group("gloo", f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    model = MMDistributedDataParallel(build(), device_ids=None, broadcast_buffers=False)
+    with registered():
+        model = MMDistributedDataParallel(build(), device_ids=None, broadcast_buffers=False)
     wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
     # A second step fails if the first left a gradient unreduced.
     for number in range(2):

@@ -9,7 +9,7 @@ import pytest
 import tiny
 import torch
 from mmengine.structures import InstanceData
-from probe_terms import probe
+from probe_terms import probe, registered
 from torch.testing import assert_close
 from transformers import transformer
 
@@ -17,6 +17,12 @@ from tbd.distill import UnsuitablePairError, harmony_maps
 from tbd.harmony import HarmonyScoreHead
 from tbd.predictions import build_adapter
 from tbd.registry import MODELS
+
+
+@pytest.fixture(autouse=True, scope="module")
+def probe_terms():
+    with registered():
+        yield
 
 
 def build(distill, student=None, teacher=None, **options):

@@ -96,10 +96,11 @@ def make_run(
         for key in ("student", "teacher"):
             content["config"]["model"].pop(key)
         content["student"] = resolve_model_config(cfg.model).to_dict()
-        content["teacher"] = resolve_model_config(
-            cfg.model.teacher, cfg.model.get("teacher_options"), key="model.teacher"
-        ).to_dict()
-        if teacher is not None:
+        if cfg.model.teacher is not None:
+            content["teacher"] = resolve_model_config(
+                cfg.model.teacher, cfg.model.get("teacher_options"), key="model.teacher"
+            ).to_dict()
+        if teacher is not None and cfg.model.teacher is not None:
             content["teacher run"] = teacher.fingerprint
             all_options.append(f"model.teacher_ckpt={teacher.final_checkpoint()}")
     digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,6 +1,7 @@
 """Proof that a distillation config works: two training steps, the export, the stock detector."""
 
 import copy
+import inspect
 import multiprocessing
 import os
 import tempfile
@@ -15,7 +16,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from tbd.detectors import TeacherStudentDetector
-from tbd.distill import UnsuitablePairError, term_types, trial_terms
+from tbd.distill import DistillationTerm, UnsuitablePairError, term_types, trial_terms
 from tbd.engine.config import config_name
 from tbd.registry import MODELS
 from tbd.studies.pairs.export_check import check_export
@@ -164,7 +165,11 @@ def _build_with_all_terms(cfg: Config) -> tuple[Runner, dict[str, str]]:
         The runner, and for each other term the reason why the pair refuses it.
     """
     own = {term["type"] for term in cfg.model.distill.values() if term}
-    others = {kind.replace(".", "_"): kind for kind in term_types() if kind not in own}
+    others = {
+        kind.replace(".", "_"): kind
+        for kind in term_types()
+        if kind not in own and _is_tried(MODELS.get(kind))
+    }
     refusals: dict[str, str] = {}
     while True:
         trial = copy.deepcopy(cfg)
@@ -184,6 +189,14 @@ def _build_with_all_terms(cfg: Config) -> tuple[Runner, dict[str, str]]:
             for name, kind in refused.items():
                 refusals[kind] = error.reason
                 others.pop(name)
+
+
+def _is_tried(kind: type[DistillationTerm]) -> bool:
+    """Whether a term can be built without anything that only a user knows."""
+    return all(
+        name in kind.trial_options or parameter.default is not parameter.empty
+        for name, parameter in inspect.signature(kind).parameters.items()
+    )
 
 
 def _term_trials(probe: Probe, model: TeacherStudentDetector) -> dict[str, TermTrial]:

@@ -46,6 +46,8 @@ def trial_config(config: str, work_dir: str, full_width: bool = False) -> Config
         cfg.model = dict(type=WRAPPER_TYPES[0], student=cfg.model, teacher=cfg.model, distill={})
     model = cfg.model
     for role in ("student", "teacher"):
+        if model[role] is None:
+            continue
         detector = resolve_model_config(model[role], model.pop(f"{role}_options", None), key=role)
         detector = without_pretrained(detector)
         if "num_queries" in detector:
