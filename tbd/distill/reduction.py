@@ -4,24 +4,25 @@ from typing import Any
 
 import torch
 from mmdet.utils import reduce_mean
-from mmengine.dist import all_reduce, is_distributed
+from mmengine.dist import all_reduce, get_world_size, is_distributed
 from torch import Tensor
 
 
 def normalizer(total: Tensor, eps: float) -> Tensor:
-    """Mean of ``total`` over the ranks, at least ``eps``, as a constant.
+    """Mean of ``total`` over the ranks, their sum being at least ``eps``, as a constant.
 
     With DistributedDataParallel averaging gradients, ``sum / normalizer`` has
     on R ranks of b images the gradient that it has on one rank of R·b images.
 
     Args:
         total: This rank's sum, a scalar.
-        eps: Lower bound, positive.
+        eps: Lower bound of the sum over the ranks, positive.
 
     Returns:
         A scalar without gradient.
     """
-    return reduce_mean(total.detach()).clamp(min=eps)
+    # A bound on the mean would be another bound for the same images on more ranks.
+    return reduce_mean(total.detach()).clamp(min=eps / get_world_size())
 
 
 def sum_over_ranks(total: Tensor) -> Tensor:
