@@ -1,6 +1,6 @@
 """RetinaNet on COCO, 24 epochs: the features of DINOv2 teach ResNet-50; the pair's teacher rests.
 
-Needs COCO in data/coco and timm (tbd[timm]), which downloads DINOv2's weights. The learning rate is
+Needs COCO in data/coco and timm, which downloads DINOv2's weights. The learning rate is
 for 8 GPUs × 2 images; --auto-scale-lr adapts it. The weight is not tuned on COCO.
 """
 
