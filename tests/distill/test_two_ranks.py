@@ -27,6 +27,7 @@ TERMS = {
     "score-weighted": dict(type="tbd.ScoreWeightedFeatureDistillation"),
     "FRS": dict(type="tbd.FeatureRichnessDistillation"),
     "PGD": dict(type="tbd.PredictionGuidedDistillation", top_k=5),
+    "FT": dict(type="tbd.FactorTransfer", allow_random_paraphraser=True),
 }
 
 
@@ -74,7 +75,7 @@ def gradients(config, images):
     student, tensors = seen(0, images)
     teacher, _ = seen(1, images)
     losses = [v for k, v in term(student, replace(teacher, gt=student.gt)).items() if "loss" in k]
-    wanted = (*tensors, *term.parameters())
+    wanted = (*tensors, *(p for p in term.parameters() if p.requires_grad))
     found = torch.autograd.grad(torch.stack(losses).sum(), wanted, allow_unused=True)
     found = [torch.zeros_like(t) if g is None else g for g, t in zip(found, wanted, strict=True)]
     return found[: len(tensors)], found[len(tensors) :]
