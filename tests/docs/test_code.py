@@ -106,6 +106,8 @@ def test_models_of_configs_build(block, there):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_parts_in_the_text_build(page):
+    if page.name == "methods.md":
+        pytest.skip("test_methods.py builds the terms of its table")
     for code in re.findall(r"`(dict\(type=\"tbd\.[^`]*\))`", prose(page)):
         assert isinstance(MODELS.build(eval(code)), Module), code
 
