@@ -72,8 +72,9 @@ class FeatureImitation(FeatureTerm):
     ``"decoupled"``: the cells that objects cover and those of the background,
     each with a mean and a weight of its own; DeFeat (Guo et al., CVPR 2021,
     arXiv 2103.14475), its part on features. As in the paper every object counts
-    on every level; the public code takes but one level for each, and weighs the
-    background 4 times as much.
+    on every level; the public code takes but one level for each. Its weights, 3
+    and for the background 12 on the mean of the levels, are ``loss_weight=0.6``
+    and ``background_weight=4`` on the sum of five.
 
     Args:
         loss_weight: Factor on the sum over the levels.
