@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from mmdet.models.losses import KnowledgeDistillationKLDivLoss
 
 from tbd.distill import bin_distribution_loss, quality_focal_distillation_loss
 from tbd.distill.prediction_losses import box_overlap_loss
@@ -30,6 +31,12 @@ def test_bin_loss_against_the_mean_over_the_bins_of_each_row():
         lambda logits: bin_distribution_loss(logits, teacher, temperature),
         student.clone().requires_grad_(),
     )
+
+
+def test_bin_loss_is_that_of_mmdetections_ld_head():
+    student, teacher = random_logits(2, 5, 7)
+    expected = KnowledgeDistillationKLDivLoss(reduction="none", T=10)(student, teacher)
+    torch.testing.assert_close(bin_distribution_loss(student, teacher, 10.0), expected)
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5, 1.0, 2.0])
