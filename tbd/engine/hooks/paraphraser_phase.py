@@ -12,7 +12,7 @@ from tbd.engine.hooks.milestone import MilestoneHook
 from tbd.engine.wrappers import unwrap
 from tbd.registry import HOOKS
 
-WINDOW = 50
+WINDOW = 10
 """Iterations over which a reported error is averaged."""
 
 

@@ -108,9 +108,9 @@ def test_the_error_is_reported_when_the_phase_ends(caplog):
         phases(hook, runner, iterations=1)
     messages = [record.getMessage() for record in caplog.records]
     (message,) = [text for text in messages if "reconstruction error" in text]
-    # The mean of steps 10 to 59.
+    # The mean of steps 50 to 59.
     assert message.startswith("distill.ft: the paraphraser has learnt for 0 steps")
-    assert "0.345, 1.345, 2.345" in message
+    assert "0.545, 1.545, 2.545" in message
 
 
 def test_bad_configs_are_refused():
@@ -162,7 +162,7 @@ def test_a_run_resumed_in_the_middle_of_the_phase_ends_with_the_same_weights(tmp
     assert any(".paraphrasers." in name for name in trained)
     assert len(whole["optimizer"]["state"]) == len(trained)
     logs = "".join(path.read_text() for path in (tmp_path / "whole").rglob("*.log"))
-    (errors,) = re.findall(r"learnt for 10 steps.*?last 50 steps: ([\d., ]+) \(", logs)
+    (errors,) = re.findall(r"learnt for 10 steps.*?last 10 steps: ([\d., ]+) \(", logs)
     assert len(errors.split(", ")) == 3
 
 
