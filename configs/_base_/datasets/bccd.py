@@ -4,6 +4,8 @@ Looks for the set in bccd/ under the folder that the environment variable TBD_DA
 without it).
 """
 
+_base_ = "./small_coco.py"
+
 data_root = "{{$TBD_DATA:data}}/bccd/"
 metainfo = dict(
     classes=("RBC", "WBC", "Platelets"),
@@ -19,8 +21,6 @@ train_pipeline = [
     ),
     dict(type="PackDetInputs"),
 ]
-# Ground truth is loaded after the resizing, so that it stays in the pixels of the original image,
-# as predictions are.
 test_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="Resize", scale=(320, 240), keep_ratio=True),
@@ -32,37 +32,9 @@ test_pipeline = [
 ]
 
 train_dataloader = dict(
-    batch_size=8,
-    num_workers=0,
-    persistent_workers=False,
-    sampler=dict(type="DefaultSampler", shuffle=True),
-    batch_sampler=dict(type="AspectRatioBatchSampler"),
-    dataset=dict(
-        type="CocoDataset",
-        data_root=data_root,
-        metainfo=metainfo,
-        ann_file="annotations/train.json",
-        data_prefix=dict(img="images/"),
-        filter_cfg=dict(filter_empty_gt=True),
-        pipeline=train_pipeline,
-    ),
+    dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=train_pipeline)
 )
-val_dataloader = dict(
-    batch_size=8,
-    num_workers=0,
-    persistent_workers=False,
-    drop_last=False,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(
-        type="CocoDataset",
-        data_root=data_root,
-        metainfo=metainfo,
-        ann_file="annotations/val.json",
-        data_prefix=dict(img="images/"),
-        test_mode=True,
-        pipeline=test_pipeline,
-    ),
-)
+val_dataloader = dict(dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
 val_evaluator = [

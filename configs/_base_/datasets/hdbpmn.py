@@ -4,6 +4,8 @@ Looks for the set in hdbpmn/ under the folder that the environment variable TBD_
 without it).
 """
 
+_base_ = "./small_coco.py"
+
 data_root = "{{$TBD_DATA:data}}/hdbpmn/"
 metainfo = dict(
     classes=(
@@ -44,8 +46,6 @@ train_pipeline = [
     dict(type="RandomResize", scale=[(320, 320), (480, 480)], keep_ratio=True),
     dict(type="PackDetInputs"),
 ]
-# Ground truth is loaded after the resizing, so that it stays in the pixels of the original image,
-# as predictions are.
 test_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="Resize", scale=(400, 400), keep_ratio=True),
@@ -57,37 +57,9 @@ test_pipeline = [
 ]
 
 train_dataloader = dict(
-    batch_size=8,
-    num_workers=0,
-    persistent_workers=False,
-    sampler=dict(type="DefaultSampler", shuffle=True),
-    batch_sampler=dict(type="AspectRatioBatchSampler"),
-    dataset=dict(
-        type="CocoDataset",
-        data_root=data_root,
-        metainfo=metainfo,
-        ann_file="annotations/train.json",
-        data_prefix=dict(img="images/"),
-        filter_cfg=dict(filter_empty_gt=True),
-        pipeline=train_pipeline,
-    ),
+    dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=train_pipeline)
 )
-val_dataloader = dict(
-    batch_size=8,
-    num_workers=0,
-    persistent_workers=False,
-    drop_last=False,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(
-        type="CocoDataset",
-        data_root=data_root,
-        metainfo=metainfo,
-        ann_file="annotations/val.json",
-        data_prefix=dict(img="images/"),
-        test_mode=True,
-        pipeline=test_pipeline,
-    ),
-)
+val_dataloader = dict(dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
 val_evaluator = [
