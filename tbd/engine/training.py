@@ -56,11 +56,16 @@ def train(
     _check_kept_checkpoints(cfg)
     set_resume(cfg, resume)
     with launched(cfg, launcher):
-        runner = build_runner(cfg)
-        if progress_file is not None:
-            # Not by the config, which a run keeps and which says what was trained.
-            runner.register_hook(ProgressFileHook(progress_file))
-        runner.train()
+        # In a function of its own, so that no variable here keeps the Runner.
+        _train(cfg, progress_file)
+
+
+def _train(cfg: Config, progress_file: str | None) -> None:
+    runner = build_runner(cfg)
+    if progress_file is not None:
+        # Not by the config, which a run keeps and which says what was trained.
+        runner.register_hook(ProgressFileHook(progress_file))
+    runner.train()
 
 
 def _enable_amp(cfg: Config) -> None:

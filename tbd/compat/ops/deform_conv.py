@@ -143,7 +143,8 @@ def _forward(
     geometry: tuple[int, ...],
 ) -> Tensor:
     operands = _operands(input, weight, offset, mask, bias)
-    return torch.ops.torchvision.deform_conv2d(*operands, *geometry, mask is not None)
+    output = torch.ops.torchvision.deform_conv2d(*operands, *geometry, mask is not None)
+    return output.masked_fill(offset.isnan().any(dim=1, keepdim=True), torch.nan)
 
 
 def _backward(
@@ -170,6 +171,8 @@ def _operands(
         mask = input.new_zeros((len(input), 1))
     if bias is None:
         bias = input.new_zeros(len(weight))
+    # The kernel reads memory that is not its own where an offset is NaN.
+    offset = offset.masked_fill(offset.isnan(), 0.0)
     return [computable(operand) for operand in (input, weight, offset, mask, bias)]
 
 

@@ -144,3 +144,20 @@ def test_dyhead_trains():
     offset_gradient = neck.dyhead_blocks[0].spatial_conv_offset.weight.grad
     assert offset_gradient.isfinite().all()
     assert offset_gradient.abs().sum() > 0
+
+
+def test_an_offset_that_is_no_number_gives_none_where_it_is_and_ends_no_process():
+    torch.manual_seed(0)
+    x, weight = torch.randn(2, 4, 8, 8), torch.randn(3, 4, 3, 3)
+    offset = torch.randn(2, 18, 8, 8)
+    expected = deform_conv2d(x, offset, weight, padding=1)
+    offset[1, 5, 2, 3] = torch.nan
+    offset.requires_grad_()
+    output = deform_conv2d(x, offset, weight, padding=1)
+    assert output[1, :, 2, 3].isnan().all()
+    lost = torch.zeros(2, 1, 8, 8, dtype=torch.bool)
+    lost[1, 0, 2, 3] = True
+    assert torch.equal(output.isnan(), lost.expand_as(output))
+    assert torch.equal(output[~lost.expand_as(output)], expected[~lost.expand_as(output)])
+    output.nan_to_num().sum().backward()
+    assert offset.grad.isfinite().all()
