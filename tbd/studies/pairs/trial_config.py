@@ -90,6 +90,8 @@ def trial_config(config: str, work_dir: str, full_width: bool = False) -> Config
     cfg.train_cfg.max_epochs = EPOCHS
     # Visualizers are global, by name; a later trial must not write to this one's folder.
     cfg.visualizer.name = cfg.experiment_name
+    # All terms at once, on random weights, push harder than any config's own would.
+    cfg.optim_wrapper.clip_grad = dict(max_norm=1.0)
     if not torch.cuda.is_available():
         _leave_mixed_precision(cfg.optim_wrapper)
     # Runners write their config down again and again, and formatting it takes longer than a step.

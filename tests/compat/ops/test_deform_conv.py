@@ -150,10 +150,10 @@ def test_an_offset_that_is_no_number_gives_none_where_it_is_and_ends_no_process(
     torch.manual_seed(0)
     x, weight = torch.randn(2, 4, 8, 8), torch.randn(3, 4, 3, 3)
     offset = torch.randn(2, 18, 8, 8)
-    expected = deform_conv2d(x, offset, weight, padding=1)
+    expected = deform_conv2d(x, offset, weight, 1, 1)
     offset[1, 5, 2, 3] = torch.nan
     offset.requires_grad_()
-    output = deform_conv2d(x, offset, weight, padding=1)
+    output = deform_conv2d(x, offset, weight, 1, 1)
     assert output[1, :, 2, 3].isnan().all()
     lost = torch.zeros(2, 1, 8, 8, dtype=torch.bool)
     lost[1, 0, 2, 3] = True
