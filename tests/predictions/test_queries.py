@@ -11,6 +11,8 @@ from tbd.detectors.reader import DetectorReader, Reading
 from tbd.distill import GroundTruth
 from tbd.predictions import QueryReader, UnsupportedHeadError
 
+pytestmark = pytest.mark.openmmlab
+
 SIZES = [(96, 128), (128, 96)]
 
 

@@ -9,6 +9,8 @@ from torch.testing import assert_close
 from tbd.detectors.recorder import OutputRecorder
 from tbd.predictions import HeadTowers, RunnableHead, UnsupportedHeadError, build_adapter
 
+pytestmark = pytest.mark.openmmlab
+
 SMALL = dict(num_classes=CLASSES, in_channels=CHANNELS, feat_channels=CHANNELS, stacked_convs=3)
 NORMED = SMALL | dict(norm_cfg=NORM)
 STRIDES = (8, 16, 32, 64, 128)

@@ -2,7 +2,7 @@
 
 It is changed no more than it has to be: random weights in place of downloaded ones, scaled
 widths, noise for data, two epochs of one step, terms at their full weights from the start. Model
-options, losses, optimizer, learning rates and hooks are the config's own.
+options, losses, optimizer, learning rates and hooks are the config's own; the gradient is clipped.
 """
 
 from collections.abc import Mapping
