@@ -4,12 +4,12 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, kl_div
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from tbd.distill.checks import check_not_negative, check_positive, check_same_shape
 from tbd.distill.correspondence import check_classes, check_correspondence, heads_of
 from tbd.distill.object_regions import object_regions
-from tbd.distill.prediction_losses import quality_focal_distillation_loss
+from tbd.distill.prediction_losses import quality_focal_distillation_loss, softmax_divergence
 from tbd.distill.reduction import normalizer
 from tbd.distill.spec import DetectorSpec
 from tbd.distill.term import DistillationTerm
@@ -42,13 +42,7 @@ def softmax_distillation_loss(logits_s: Tensor, logits_t: Tensor, temperature: f
     Raises:
         ValueError: if the shapes differ or the temperature is not positive.
     """
-    check_same_shape(logits_s=logits_s, logits_t=logits_t)
-    check_positive(temperature=temperature)
-    student, teacher = (
-        (at_least_float32(logits) / temperature).log_softmax(dim=1)
-        for logits in (logits_s, logits_t.detach())
-    )
-    return temperature**2 * kl_div(student, teacher, reduction="none", log_target=True).sum(dim=1)
+    return softmax_divergence(logits_s, logits_t, temperature).sum(dim=1)
 
 
 def sigmoid_distillation_loss(logits_s: Tensor, logits_t: Tensor, temperature: float) -> Tensor:

@@ -14,6 +14,29 @@ EPS = 1e-6
 """Smallest union area of two boxes in square pixels."""
 
 
+def softmax_divergence(logits_s: Tensor, logits_t: Tensor, temperature: float) -> Tensor:
+    """Summands T²·q·log(q / p) of a divergence, q = softmax(teacher / T), p = softmax(student / T).
+
+    Args:
+        logits_s: Student's logits [rows, classes].
+        logits_t: Teacher's logits [rows, classes]; a constant.
+        temperature: The T, positive.
+
+    Returns:
+        One number for each logit [rows, classes].
+
+    Raises:
+        ValueError: if the shapes differ or the temperature is not positive.
+    """
+    check_same_shape(logits_s=logits_s, logits_t=logits_t)
+    check_positive(temperature=temperature)
+    student, teacher = (
+        (at_least_float32(logits) / temperature).log_softmax(dim=1)
+        for logits in (logits_s, logits_t.detach())
+    )
+    return temperature**2 * kl_div(student, teacher, reduction="none", log_target=True)
+
+
 def bin_distribution_loss(logits_s: Tensor, logits_t: Tensor, temperature: float) -> Tensor:
     """Divergence of the student's distributions over bins from the teacher's.
 
@@ -33,13 +56,7 @@ def bin_distribution_loss(logits_s: Tensor, logits_t: Tensor, temperature: float
     Raises:
         ValueError: if the shapes differ or the temperature is not positive.
     """
-    check_same_shape(logits_s=logits_s, logits_t=logits_t)
-    check_positive(temperature=temperature)
-    student, teacher = (
-        (at_least_float32(logits) / temperature).log_softmax(dim=1)
-        for logits in (logits_s, logits_t.detach())
-    )
-    return temperature**2 * kl_div(student, teacher, reduction="none", log_target=True).mean(dim=1)
+    return softmax_divergence(logits_s, logits_t, temperature).mean(dim=1)
 
 
 def quality_focal_distillation_loss(logits_s: Tensor, logits_t: Tensor, beta: float) -> Tensor:

@@ -33,7 +33,7 @@ model = dict(
     type="tbd.TeacherStudentDetector",
     student="{root}/source/plain.py",
     teacher="{root}/source/big.py",
-    teacher_ckpt="{root}/work/big/seed_7/epoch_2.pth",
+    teacher_ckpt="{root}/runs/big/seed_7/epoch_2.pth",
 )
 randomness = dict(seed={seed})
 """
@@ -49,7 +49,7 @@ def log(folder, start, seconds):
 
 
 def run(root, name, seed, text, *, finished=True, lr=0.1, **metrics):
-    folder = root / f"work/{name}/seed_{seed}"
+    folder = root / f"runs/{name}/seed_{seed}"
     folder.mkdir(parents=True)
     state = {
         "format": RUN_FORMAT,
@@ -91,7 +91,7 @@ def test_a_finished_run_is_recorded(tmp_path, source):
         ' "coco/bbox_mAP": 0.1, "time": 3.0}'
     )
 
-    added, unfinished = collect([tmp_path / "work"], tmp_path / "cells.jsonl", source, "two cores")
+    added, unfinished = collect([tmp_path / "runs"], tmp_path / "cells.jsonl", source, "two cores")
     assert (added, unfinished) == (1, [])
     (found,) = read_records(tmp_path / "cells.jsonl")
     assert (found.config, found.seed) == ("configs/cells/plain.py", 3)
@@ -113,7 +113,7 @@ def test_a_finished_run_is_recorded(tmp_path, source):
 def test_a_distillation_names_its_pair_and_the_run_that_teaches(tmp_path, source):
     run(tmp_path, "big", 7, PLAIN, ap=50.0)
     run(tmp_path, "tbd_cells", 0, DISTILLED, ap=45.0)
-    collect([tmp_path / "work/tbd_cells"], tmp_path / "cells.jsonl", source, "one core")
+    collect([tmp_path / "runs/tbd_cells"], tmp_path / "cells.jsonl", source, "one core")
     (found,) = read_records(tmp_path / "cells.jsonl")
     assert (found.baseline, found.teacher, found.teacher_seed) == ("plain", "big", 7)
 
@@ -122,7 +122,7 @@ def test_versions_that_the_run_itself_wrote_down_count(tmp_path, source):
     file = run(tmp_path, "plain", 0, PLAIN, ap=1.0) / "run.json"
     state = json.loads(file.read_text()) | {"versions": {"torch": "2.4.0", "tbd": "0.1.0"}}
     file.write_text(json.dumps(state))
-    collect([tmp_path / "work"], tmp_path / "cells.jsonl", source, "one core")
+    collect([tmp_path / "runs"], tmp_path / "cells.jsonl", source, "one core")
     (found,) = read_records(tmp_path / "cells.jsonl")
     assert (found.versions["torch"], found.versions["torchvision"]) == ("2.4.0", "0.29.2")
     assert len(found.versions["tbd"]) == 40
@@ -130,7 +130,7 @@ def test_versions_that_the_run_itself_wrote_down_count(tmp_path, source):
 
 def test_runs_that_go_on_are_named_and_not_recorded(tmp_path, source):
     folder = run(tmp_path, "plain", 0, PLAIN, finished=False)
-    added, unfinished = collect([tmp_path / "work"], tmp_path / "cells.jsonl", source, "one core")
+    added, unfinished = collect([tmp_path / "runs"], tmp_path / "cells.jsonl", source, "one core")
     assert (added, unfinished) == (0, [str(folder)])
 
 
@@ -138,14 +138,14 @@ def test_metrics_under_older_names_are_refused(tmp_path, source):
     file = run(tmp_path, "plain", 0, PLAIN, ap=1.0) / "run.json"
     file.write_text(file.read_text().replace(f'"format": {RUN_FORMAT}', '"format": 0'))
     with pytest.raises(ValueError, match="seed_0 was measured by an older release"):
-        collect([tmp_path / "work"], tmp_path / "cells.jsonl", source, "one core")
+        collect([tmp_path / "runs"], tmp_path / "cells.jsonl", source, "one core")
 
 
 def test_a_checkout_with_changes_is_refused(tmp_path, source):
     run(tmp_path, "plain", 0, PLAIN, ap=1.0)
     (source / "plain.py").write_text("model = dict()")
     with pytest.raises(ValueError, match=r"changes that no commit holds.*\n.*plain\.py"):
-        collect([tmp_path / "work"], tmp_path / "cells.jsonl", source, "one core")
+        collect([tmp_path / "runs"], tmp_path / "cells.jsonl", source, "one core")
 
 
 def test_a_folder_without_runs_is_refused(tmp_path, source):
@@ -177,6 +177,6 @@ def test_hash_sees_what_student_and_teacher_say(tmp_path, source):
         (source / f"{name}.py").write_text(text.replace("num_classes=3", "num_classes=4"))
         assert config_hash(cfg) != before
         (source / f"{name}.py").write_text(text)
-    state = tmp_path / "work/big/seed_7/run.json"
+    state = tmp_path / "runs/big/seed_7/run.json"
     state.write_text(state.read_text().replace('"seed": 7', '"seed": 8'))
     assert config_hash(cfg) != before
