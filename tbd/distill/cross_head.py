@@ -45,8 +45,13 @@ class CrossHeadDistillation(DistillationTerm):
     * boxes: the KL of their sides' distributions for heads that have them, else
       1 − GIoU. The paper lets all locations count alike
       (``box_weighting="uniform"``); by default each box is weighted by the
-      teacher's largest class score, for what a teacher regresses on the
-      background is arbitrary. Divided by the sum of the weights.
+      teacher's largest class score, as in the authors' code, for what a teacher
+      regresses on the background is arbitrary. Divided by the sum of the
+      weights, as in that code for distributions; it divides GIoU by the number
+      of the student's positives.
+
+    For FCOS that code has IoU in place of GIoU, and for ATSS a cross-entropy of
+    the centerness beside these two, which is left out here.
 
     Both sides are predictions of one head, so classes, anchors and boxes
     correspond whatever the student's head predicts; what the two heads must

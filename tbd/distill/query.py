@@ -90,6 +90,8 @@ class QueryDistillation(DistillationTerm):
 
     The feature part is :func:`target_aware_feature_loss` on the neck's output,
     with q = √(class probability · IoU) of the object that a query finds best.
+    The authors' code has FGD with its weights for RetinaNet in that place:
+    ``feature_weight=0`` and a :class:`FocalGlobalDistillation` beside this term.
 
     The paper's third part, the teacher's queries as a further input of the
     student's decoder, is left out: a term does not run the student again.
@@ -102,7 +104,8 @@ class QueryDistillation(DistillationTerm):
         negative_weight: Further weight of the loss of negatives, not negative;
             0 saves their matching, whose time grows with the cube of the queries.
         feature_weight: Weight of the feature part, not negative; 0 leaves it
-            out, and with it the need to pair pyramid levels.
+            out, and with it the need to pair pyramid levels. Its 1 is ours; the
+            weights of class, L1 and GIoU are those of the authors' code.
         adaptation: Layer from the student's to the teacher's channels, one per
             level, see :func:`~tbd.modules.build_adaptation`.
 

@@ -6,6 +6,7 @@ import pytest
 import tiny
 import torch
 from distilled import distilled, feature_spec, half_precision_views
+from reference import reference
 from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu
 from views import view
 
@@ -74,6 +75,16 @@ def test_gradient_is_that_of_the_formula_and_the_teacher_is_constant(p):
         outer = np.sign(difference) if p == 1 else difference / np.sqrt((difference**2).sum())
         expected = (outer - unit * (unit * outer).sum()) / length / 2
         np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-14)
+
+
+def test_value_and_gradient_are_those_of_the_public_code():
+    arrays = reference("factor_transfer")
+    factor_s = arrays["factor_s"].requires_grad_()
+    # The public code takes the mean over the factor's elements, the paper the norm.
+    loss = factor_transfer_loss(factor_s, arrays["factor_t"], p=1) / factor_s[0].numel()
+    (gradient,) = torch.autograd.grad(loss, factor_s)
+    torch.testing.assert_close(loss, arrays["loss"], rtol=1e-10, atol=0)
+    torch.testing.assert_close(gradient, arrays["gradient"], rtol=1e-9, atol=1e-14)
 
 
 @pytest.mark.parametrize("p", [1, 2])

@@ -4,6 +4,7 @@ import pytest
 import tiny
 import torch
 from distilled import distilled, feature_spec, half_precision_views
+from reference import reference
 from views import ground_truth, view
 
 from tbd.distill import FeatureImitation, View, imitation_loss
@@ -44,6 +45,27 @@ def test_loss_equals_the_formula_in_loops(channel_reduction):
     assert torch.autograd.gradcheck(
         lambda f: imitation_loss(f, feat_t, mask, channel_reduction), feat_s
     )
+
+
+def test_objects_and_background_cost_what_they_do_in_the_public_code_of_defeat():
+    arrays = reference("decoupled_features")
+    feats = [arrays[f"feat_s_{level}"].requires_grad_() for level in (0, 1)]
+    masks = [arrays[f"mask_{level}"] for level in (0, 1)]
+
+    def mean_of_levels(masks):
+        losses = [
+            imitation_loss(feat_s, arrays[f"feat_t_{level}"], mask)
+            for level, (feat_s, mask) in enumerate(zip(feats, masks, strict=True))
+        ]
+        return sum(losses) / len(losses)
+
+    objects = 3 * mean_of_levels(masks)
+    background = 12 * mean_of_levels([1 - mask for mask in masks])
+    torch.testing.assert_close(objects, arrays["loss_object"].squeeze(), rtol=1e-10, atol=0)
+    torch.testing.assert_close(background, arrays["loss_background"].squeeze(), rtol=1e-10, atol=0)
+    gradients = torch.autograd.grad(objects + background, feats)
+    for level, gradient in enumerate(gradients):
+        torch.testing.assert_close(gradient, arrays[f"gradient_{level}"], rtol=1e-10, atol=1e-14)
 
 
 def test_an_empty_mask_costs_nothing():

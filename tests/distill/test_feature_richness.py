@@ -4,9 +4,15 @@ import pytest
 import tiny
 import torch
 from distilled import distilled, feature_spec
+from reference import reference
 from views import view
 
-from tbd.distill import FeatureRichnessDistillation, HeadSpec, richness_classification_loss
+from tbd.distill import (
+    FeatureRichnessDistillation,
+    HeadSpec,
+    richness_classification_loss,
+    score_weighted_feature_loss,
+)
 from tbd.predictions import DensePredictions
 
 
@@ -66,6 +72,22 @@ def test_term_sums_over_channels_and_weighs_by_the_teachers_scores(size):
     torch.testing.assert_close(losses["loss_feature"], 2 * 0.5 * expected)
     expected = richness_classification_loss(student.predictions.cls_logits[0], logits_t, score)
     torch.testing.assert_close(losses["loss_cls"], 2 * 0.1 * expected)
+
+
+def test_values_and_gradients_are_those_of_the_public_code():
+    arrays = reference("feature_richness")
+    feat_s = arrays["feat_s"].requires_grad_()
+    logits_s = arrays["logits_s"].requires_grad_()
+    score = arrays["logits_t"].sigmoid().amax(dim=1)
+    channels = feat_s.shape[1]
+    losses = {
+        "feature": 0.005 * channels * score_weighted_feature_loss(feat_s, arrays["feat_t"], score),
+        "cls": 0.02 * richness_classification_loss(logits_s, arrays["logits_t"], score),
+    }
+    for name, inputs in (("feature", feat_s), ("cls", logits_s)):
+        (gradient,) = torch.autograd.grad(losses[name], inputs)
+        torch.testing.assert_close(losses[name], arrays[f"loss_{name}"], rtol=1e-10, atol=0)
+        torch.testing.assert_close(gradient, arrays[f"gradient_{name}"], rtol=1e-10, atol=1e-14)
 
 
 def test_extreme_logits_do_not_overflow():

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from mmdet.models.losses import KnowledgeDistillationKLDivLoss
+from reference import reference
 
 from tbd.distill import bin_distribution_loss, quality_focal_distillation_loss
 from tbd.distill.prediction_losses import box_overlap_loss
@@ -63,6 +64,16 @@ def test_equal_scores_cost_nothing_and_have_a_finite_gradient(beta):
     loss.sum().backward()
     assert loss.eq(0).all()
     assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("beta", [1, 2])
+def test_quality_focal_loss_is_that_of_the_public_code_of_bckd(beta):
+    arrays = reference("binary_classification")
+    logits_s = arrays["logits_s"].requires_grad_()
+    loss = quality_focal_distillation_loss(logits_s, arrays["logits_t"], beta).sum(dim=1)
+    (gradient,) = torch.autograd.grad(loss.sum(), logits_s)
+    torch.testing.assert_close(loss, arrays[f"loss_{beta}"], rtol=1e-10, atol=0)
+    torch.testing.assert_close(gradient, arrays[f"gradient_{beta}"], rtol=1e-10, atol=1e-14)
 
 
 def test_extreme_logits_stay_finite():

@@ -2,6 +2,7 @@ import pytest
 import tiny
 import torch
 from distilled import distilled, feature_spec
+from reference import reference
 from torch.nn.functional import conv2d, relu
 from views import view
 
@@ -24,6 +25,15 @@ def test_loss_equals_the_formula_in_loops():
     loss = score_weighted_feature_loss(feat_s, feat_t, score)
     assert loss.item() == pytest.approx(total / (3 * score.sum().item()), rel=1e-12)
     assert torch.autograd.gradcheck(lambda f: score_weighted_feature_loss(f, feat_t, score), feat_s)
+
+
+def test_value_and_gradient_are_those_of_the_public_code():
+    arrays = reference("score_weighted")
+    feat_s = arrays["feat_s"].requires_grad_()
+    loss = score_weighted_feature_loss(feat_s, arrays["feat_t"], arrays["score"])
+    (gradient,) = torch.autograd.grad(loss, feat_s)
+    torch.testing.assert_close(loss, arrays["loss"], rtol=1e-9, atol=0)
+    torch.testing.assert_close(gradient, arrays["gradient"], rtol=1e-9, atol=1e-14)
 
 
 def test_where_nothing_is_seen_nothing_is_learned():
