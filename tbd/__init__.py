@@ -2,8 +2,9 @@
 
 Importing the package registers everything under the scope ``tbd``, so that a
 config with ``custom_imports = dict(imports=["tbd"])`` can name, say,
-``type="tbd.TeacherStudentDetector"``. Its only other effect is the
-compatibility layer of :mod:`tbd.compat`.
+``type="tbd.TeacherStudentDetector"``. Its only other effects are the
+compatibility layer of :mod:`tbd.compat` and the hooks of
+:mod:`tbd.engine.needed_hooks`, which a Runner gives every distillation.
 """
 
 from tbd.compat import (
@@ -52,6 +53,8 @@ from tbd.generative import (
 )
 from tbd.harmony import HarmonyScoreHead
 from tbd.modules import RecurrentTaskWeightGenerator, TaskWeightGenerator
+
+engine.bring_needed_hooks()
 
 __version__ = "0.1.0"
 

@@ -107,8 +107,6 @@ def config_dict(data_root: Path, model: dict[str, Any], epochs: int = 3) -> dict
             sampler_seed=dict(type="DistSamplerSeedHook"),
             visualization=dict(type="DetVisualizationHook"),
             seed=dict(type="tbd.EpochSeedHook"),
-            class_check=dict(type="tbd.ClassListCheckHook"),
-            export=dict(type="tbd.StudentExportHook"),
         ),
         env_cfg=dict(mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0)),
         visualizer=dict(

@@ -9,10 +9,5 @@ _base_ = "tbd_terms.py"
 
 custom_imports = dict(imports=["tbd"])
 distillation = dict(
-    hooks=dict(
-        checkpoint=dict(max_keep_ckpts=3),
-        seed=dict(type="tbd.EpochSeedHook"),
-        class_check=dict(type="tbd.ClassListCheckHook"),
-        export=dict(type="tbd.StudentExportHook"),
-    ),
+    hooks=dict(checkpoint=dict(max_keep_ckpts=3)),
 )

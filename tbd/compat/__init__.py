@@ -3,7 +3,7 @@
 The only code of the project that reaches into the internals of mmcv, MMEngine and MMDetection.
 It checks that one distribution of MMDetection is installed, gives mmcv operators where it was
 installed without them, reads checkpoints without ever running what they carry, finds the configs
-that ship inside the package, and lets SSD predict.
+that ship inside the package, lets SSD predict, and lets Runners bring hooks that a model needs.
 """
 
 from tbd.compat.checkpoint import (
@@ -13,12 +13,14 @@ from tbd.compat.checkpoint import (
 )
 from tbd.compat.distribution import check_distribution
 from tbd.compat.extension import provide_extension
+from tbd.compat.needed_hooks import bring_hooks
 from tbd.compat.notices import import_quietly
 from tbd.compat.packaged_configs import allow_packaged_configs, configs_dir
 from tbd.compat.ssd import mend_ssd_prediction
 
 __all__ = [
     "UnsafeCheckpointError",
+    "bring_hooks",
     "check_distribution",
     "configs_dir",
     "import_quietly",

@@ -6,7 +6,8 @@
 4. :mod:`~tbd.engine.launch`: one process or many start, on machines without a GPU too.
 5. :mod:`~tbd.engine.runner`: MMEngine's Runner is built, with a folder of its own.
 6. :mod:`~tbd.engine.training` trains, and :mod:`~tbd.engine.hooks` act on the way: class lists
-   are compared, epochs seeded, losses exchanged, pictures drawn, distillation stopped.
+   are compared, epochs seeded, losses exchanged, pictures drawn, distillation stopped. Those that
+   a distillation cannot be right without are brought by :mod:`~tbd.engine.needed_hooks`.
 7. :mod:`~tbd.engine.export`: the student becomes a plain MMDetection detector, with
    :mod:`~tbd.engine.plain_model` for its config.
 8. :mod:`~tbd.engine.evaluation`: a detector is measured on the test data.
@@ -29,11 +30,13 @@ from tbd.engine.hooks import (
     StudentExportHook,
 )
 from tbd.engine.launch import LAUNCHERS, launched, set_launcher
+from tbd.engine.needed_hooks import NEEDED_HOOKS, bring_needed_hooks
 from tbd.engine.resume import find_resumable, set_resume
 from tbd.engine.training import train
 
 __all__ = [
     "LAUNCHERS",
+    "NEEDED_HOOKS",
     "ClassCountsHook",
     "ClassListCheckHook",
     "DensePredictionsHook",
@@ -44,6 +47,7 @@ __all__ = [
     "ParaphraserPhaseHook",
     "StopDistillationHook",
     "StudentExportHook",
+    "bring_needed_hooks",
     "check_data",
     "evaluate",
     "export_student",
