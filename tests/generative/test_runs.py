@@ -99,6 +99,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(name, classifier, tmp_p
                 "generation/entropy_score",
                 "generation/real_entropy_score",
                 "generation/frechet_distance",
+                "generation/real_frechet_distance",
                 "generation/classifier_accuracy",
             },
             {"loss_discriminator", "loss_generator", "real_recognised", "fake_recognised"},
