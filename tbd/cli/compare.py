@@ -1,7 +1,8 @@
-r"""Train configs from several seeds and compare the detectors in one table. Run it again to resume.
+r"""Train configs, or one student by several methods, and compare them. Run it again to resume.
 
 Example::
 
+  tbd compare --terms plain hd tfd tbd fgd mgd tbd+pkd --seeds 0 1 2
   tbd compare tbd::shapes/retinanet_student_shapes.py tbd::shapes/tbd_retinanet_shapes.py \
     --teacher tbd::shapes/retinanet_teacher_shapes.py --seeds 0 1 2
 """
@@ -9,13 +10,27 @@ Example::
 import argparse
 
 from tbd.cli.options import key_value
-from tbd.studies.comparison import compare
+from tbd.studies.comparison import compare, compare_terms
+from tbd.studies.comparison.methods import method_names
+from tbd.studies.comparison.pair import DEFAULT_PAIR
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.usage = "%(prog)s CONFIG ... [options]"
-    parser.add_argument("configs", nargs="+", metavar="CONFIG", help="config files to compare")
+    parser.usage = "%(prog)s (CONFIG ... | --terms TERM ...) [options]"
+    parser.add_argument("configs", nargs="*", metavar="CONFIG", help="config files to compare")
+    parser.add_argument(
+        "--terms",
+        nargs="+",
+        metavar="TERM",
+        help="methods to train one student by, such as fgd or tbd+fgd; plain: no teacher; all: "
+        f"plain and what suits the pair of {', '.join(method_names())}",
+    )
+    parser.add_argument(
+        "--pair",
+        metavar="CONFIG",
+        help=f"distillation whose terms --terms replaces. Default: {DEFAULT_PAIR}",
+    )
     parser.add_argument(
         "--teacher",
         metavar="CONFIG",
@@ -53,21 +68,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=int, default=1, metavar="N", help="runs at a time. Default: 1"
     )
     parser.add_argument(
+        "--no-step-cost", action="store_true", help="do not time the training steps"
+    )
+    parser.add_argument(
         "--verbose", action="store_true", help="print the runs' own logs, not their progress"
     )
 
 
 def run(args: argparse.Namespace) -> None:
     """Compare."""
-    compare(
-        args.configs,
-        args.seeds,
-        args.work_dir,
+    settings = dict(
         teacher=args.teacher,
         teacher_seed=args.teacher_seed,
-        baseline=args.baseline,
         options=args.cfg_options,
         num_pictures=args.pictures,
         jobs=args.jobs,
+        step_cost=not args.no_step_cost,
         verbose=args.verbose,
     )
+    if args.baseline is not None:
+        settings["baseline"] = args.baseline
+    if args.terms is None:
+        if args.pair is not None:
+            raise ValueError(f"--pair {args.pair} needs --terms, the methods to train it by.")
+        compare(args.configs, args.seeds, args.work_dir, **settings)
+        return
+    if args.configs:
+        raise ValueError(
+            f"either configs or --terms are compared, not {' '.join(args.configs)} and --terms "
+            f"{' '.join(args.terms)}."
+        )
+    compare_terms(args.terms, args.seeds, args.work_dir, pair=args.pair or DEFAULT_PAIR, **settings)

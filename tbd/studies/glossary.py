@@ -105,6 +105,12 @@ GLOSSARY: dict[str, Measure] = {
     "milliseconds": Measure(
         "ms / image", "median time of a prediction on one image, in milliseconds", NUMBER, ".1f"
     ),
+    "step_cost": Measure(
+        "step cost",
+        "median time of a training step, divided by that of the student without its teacher",
+        NUMBER,
+        ".2f",
+    ),
     "gain": Measure(
         "gain", "ap minus the baseline's ap of the same seed, mean over the seeds", PERCENT, "+.1f"
     ),

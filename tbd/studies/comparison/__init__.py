@@ -1,5 +1,5 @@
 """Which config trains the better detector: seeds, tables and pictures."""
 
-from tbd.studies.comparison.comparison import compare
+from tbd.studies.comparison.comparison import compare, compare_terms
 
-__all__ = ["compare"]
+__all__ = ["compare", "compare_terms"]

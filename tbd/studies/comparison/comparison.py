@@ -11,11 +11,15 @@ import torch
 
 from tbd.engine.config import config_name
 from tbd.studies.comparison.execution import LOG_FILE, Metrics, finish_runs
+from tbd.studies.comparison.gains import draw_gains
 from tbd.studies.comparison.measurement import time_inference
+from tbd.studies.comparison.methods import PLAIN
+from tbd.studies.comparison.pair import DEFAULT_PAIR, Pair
 from tbd.studies.comparison.pictures import draw_runs
 from tbd.studies.comparison.progress import Progress
 from tbd.studies.comparison.report import RunResult, format_table, summarize, write_report
 from tbd.studies.comparison.runs import Run, make_run, read_state
+from tbd.studies.comparison.training_cost import step_costs
 from tbd.studies.comparison.versions import versions
 
 
@@ -30,6 +34,7 @@ def compare(
     options: Sequence[str] = (),
     num_pictures: int = 4,
     jobs: int = 1,
+    step_cost: bool = True,
     verbose: bool = False,
 ) -> str:
     """Train every config from every seed, evaluate, and compare.
@@ -37,8 +42,9 @@ def compare(
     What is finished is kept: a run is trained again only when its config, its options or its
     teacher changed, and an interrupted one goes on from its last checkpoint.
 
-    Writes ``comparison.json``, ``.csv``, ``.md`` and ``.png`` to the work directory, and each run
-    to ``<work_dir>/<name of the config>/seed_<seed>``, with all that it prints in ``output.log``.
+    Writes ``comparison.json``, ``.csv``, ``.md`` and ``.png`` to the work directory, beside them
+    ``gains.png`` if there is a baseline, and each run to
+    ``<work_dir>/<name of the config>/seed_<seed>``, with all that it prints in ``output.log``.
 
     Args:
         configs: Config files of distillations or plain detectors, no two of the same name.
@@ -51,6 +57,7 @@ def compare(
         options: ``--cfg-options`` for all runs, ``key=value``.
         num_pictures: Images in ``comparison.png``; with 0 it is not written.
         jobs: How many runs are trained at a time, each in a process of its own.
+        step_cost: Time training steps of each distillation beside those of its student.
         verbose: Print the whole output of the runs in place of their progress.
 
     Returns:
@@ -87,10 +94,18 @@ def compare(
     with _printing_to(root / LOG_FILE, verbose):
         for run, milliseconds in time_inference(first).items():
             metrics[run]["milliseconds"] = milliseconds
+    if step_cost:
+        progress.say("measuring what a training step of each distillation costs")
+        with _printing_to(root / LOG_FILE, verbose):
+            for run, cost in step_costs(first, progress.say).items():
+                metrics[run]["step_cost"] = cost
     results = [_result(run, values) for run, values in metrics.items()]
     name = baseline and config_name(baseline)
     table = write_report(root, results, name, {**_machine(), **versions()})
     written = ["comparison.md", "comparison.csv", "comparison.json"]
+    teacher_name = teacher_run.name if teacher_run else None
+    if name and draw_gains(results, name, teacher_name, root / "gains.png"):
+        written.append("gains.png")
     if num_pictures:
         drawn = [run for run in first if run is not teacher_run]
         with _printing_to(root / LOG_FILE, verbose):
@@ -102,6 +117,57 @@ def compare(
         progress.say(f"more columns in {root / 'comparison.md'}")
     progress.say(f"wrote {', '.join(written)} to {root}")
     return table
+
+
+def compare_terms(
+    terms: Sequence[str],
+    seeds: Sequence[int],
+    work_dir: str,
+    *,
+    pair: str = DEFAULT_PAIR,
+    teacher: str | None = None,
+    **settings: Any,
+) -> str:
+    """Train one student by several methods from every seed, evaluate, and compare.
+
+    Each method has the weights of its paper for that kind of detector, unless a config beside the
+    pair's trains the same pair by it: then that one is taken. Configs that do not exist are written
+    to ``<work_dir>/configs``.
+
+    Args:
+        terms: Names of methods, several joined by ``+``; ``plain`` for the student alone, which
+            the others are compared to; ``all`` for everything that the pair can carry.
+        seeds: See :func:`compare`.
+        work_dir: Folder for everything. With more terms or seeds it is gone on with.
+        pair: Config of a distillation, which says all but the terms.
+        teacher: Config that the teacher is trained by. Default: the one that the pair names,
+            where its checkpoint is not there.
+        settings: Other arguments of :func:`compare`.
+
+    Returns:
+        The table.
+
+    Raises:
+        ImportError: A term needs a package that is not installed.
+        ValueError: A method is unknown, or the pair cannot carry it; says what would do.
+        RuntimeError: A training failed.
+    """
+    root = Path(work_dir)
+    student = Pair(pair)
+    candidates, left_out = student.candidates(terms, root)
+    for candidate in candidates:
+        print(f"{candidate.terms}: {candidate.source or 'the student alone'}", flush=True)
+    for name, reason in left_out.items():
+        print(f"{name} is left out: {reason}", flush=True)
+    plain = [candidate.config for candidate in candidates if candidate.terms == PLAIN]
+    settings.setdefault("baseline", plain[0] if plain else None)
+    return compare(
+        [candidate.config for candidate in candidates],
+        seeds,
+        work_dir,
+        teacher=teacher or student.teacher(root),
+        **settings,
+    )
 
 
 def finish_run(run: Run) -> Metrics:

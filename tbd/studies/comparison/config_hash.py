@@ -11,7 +11,7 @@ from mmengine.config import Config
 from tbd.detectors import resolve_model_config
 from tbd.detectors.model_config import WRAPPER_TYPES
 from tbd.engine.config import config_name
-from tbd.studies.comparison.runs import read_state
+from tbd.studies.comparison.runs import ORIGIN, read_state
 
 
 def config_hash(cfg: Config) -> str:
@@ -24,7 +24,7 @@ def config_hash(cfg: Config) -> str:
         The first 16 hexadecimal digits of a SHA-256.
     """
     content = cfg.to_dict()
-    for key in ("work_dir", "launcher", "resume"):
+    for key in ("work_dir", "launcher", "resume", ORIGIN):
         content.pop(key, None)
     content.get("randomness", {}).pop("seed", None)
     if cfg.model.type in WRAPPER_TYPES:

@@ -36,6 +36,7 @@ METRICS = (
     "ap_lost",
     "params",
     "milliseconds",
+    "step_cost",
 )
 """What is reported of a run, names out of the glossary.
 
@@ -133,12 +134,12 @@ def summarize(
     by_name: dict[str, list[RunResult]] = {}
     for result in results:
         by_name.setdefault(result.name, []).append(result)
-    base = _aps(by_name.get(baseline or "", []))
+    base = ap_by_seed(results, baseline)
     summary: dict[str, dict[str, Spread]] = {}
     for name, runs in by_name.items():
         values = {key: _values(runs, key) for key in METRICS}
         summary[name] = {key: Spread.of(found) for key, found in values.items() if found}
-        gains = {} if name == baseline else paired_differences(_aps(runs), base)
+        gains = {} if name == baseline else paired_differences(ap_by_seed(runs, name), base)
         if gains:
             summary[name][GAIN] = Gain.of(list(gains.values()))
     return summary
@@ -229,8 +230,9 @@ def _gains(summary: Mapping[str, Mapping[str, Spread]]) -> list[Gain]:
     return [gain for gain in found if isinstance(gain, Gain)]
 
 
-def _aps(runs: Sequence[RunResult]) -> dict[int, float]:
-    """Seed → AP of the runs that have one."""
+def ap_by_seed(results: Sequence[RunResult], name: str | None) -> dict[int, float]:
+    """Seed → AP of the runs of a config that have one."""
+    runs = [result for result in results if result.name == name]
     return {run.seed: ap for run in runs for ap in _values([run], "ap")}
 
 

@@ -21,6 +21,9 @@ RUN_FILE = "run.json"
 RUN_FORMAT = 2
 """Raised when a name in that file changes its meaning; older metrics are measured again."""
 
+ORIGIN = "comparison"
+"""Key of a config that a comparison wrote: which pair and which methods it was made from."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -90,7 +93,8 @@ def make_run(
     all_options = [*options, f"randomness.seed={seed}"]
     cfg = load_config(config, parse_options(all_options))
     content: dict[str, Any] = {"config": cfg.to_dict()}
-    content["config"].pop("work_dir", None)
+    for key in ("work_dir", ORIGIN):
+        content["config"].pop(key, None)
     if cfg.model.type in WRAPPER_TYPES:
         # The config names its models by path; what the files say decides, not where they lie.
         for key in ("student", "teacher"):

@@ -12,9 +12,11 @@ from typing import Any
 import mmdet
 from mmengine.config import Config
 
+from tbd.compat import configs_dir
+from tbd.compat.packaged_configs import PREFIX
 from tbd.detectors.model_config import WRAPPER_TYPES
 from tbd.studies.comparison.config_hash import config_hash, teacher_run
-from tbd.studies.comparison.runs import RUN_FILE, RUN_FORMAT, read_state
+from tbd.studies.comparison.runs import ORIGIN, RUN_FILE, RUN_FORMAT, read_state
 from tbd.studies.glossary import GLOSSARY, in_studies
 from tbd.studies.results.record import RunRecord, add_records
 
@@ -87,8 +89,9 @@ def read_run(folder: Path, commit: str, hardware: str) -> RunRecord:
     if cfg.model.type in WRAPPER_TYPES:
         baseline, teacher = _stem(cfg.model.student), _stem(cfg.model.teacher)
         teacher_seed = teacher_run(cfg).get("seed")
+    origin = cfg.get(ORIGIN, {})
     return RunRecord(
-        config=state["config"],
+        config=_in_repository(origin.get("pair", state["config"])),
         config_hash=config_hash(cfg),
         seed=state["seed"],
         baseline=baseline,
@@ -99,7 +102,18 @@ def read_run(folder: Path, commit: str, hardware: str) -> RunRecord:
         wall_seconds=sum(_seconds(log) for log in logs),
         versions={**_versions(logs[-1]), **state.get("versions", {}), "tbd": commit},
         hardware=hardware,
+        terms=origin.get("terms"),
     )
+
+
+def _in_repository(config: str) -> str:
+    """Name a shipped config by its place in this repository."""
+    if config.startswith(PREFIX):
+        return f"configs/{config.removeprefix(PREFIX)}"
+    path = Path(config)
+    if path.is_absolute() and path.is_relative_to(configs_dir()):
+        return f"configs/{path.relative_to(configs_dir()).as_posix()}"
+    return config
 
 
 def _stem(model: Any) -> str:

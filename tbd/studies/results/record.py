@@ -3,10 +3,12 @@
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 
+from tbd.engine.config import config_name
 from tbd.files import write_file
+from tbd.studies.comparison.methods import variant_name
 
 FIRST_CHOOSING_SEED = 100
 """Runs from this seed on choose settings; those below it make the tables. See docs/results.md."""
@@ -17,7 +19,8 @@ class RunRecord:
     """One finished training.
 
     Attributes:
-        config: Config file, relative to the repository.
+        config: Config file, relative to the repository; where a comparison was given ``terms``,
+            that of the pair.
         config_hash: Stands for all of the config but its seed and this machine's paths, with the
             models that it names and the teacher's run.
         seed: Seed of the random numbers.
@@ -30,6 +33,8 @@ class RunRecord:
         wall_seconds: Time that training and its validations took, interruptions excluded.
         versions: Package → version, and ``tbd`` → commit.
         hardware: What it ran on.
+        terms: Methods whose terms replace those of ``config``, joined by ``+``; None where the
+            config is what was trained.
     """
 
     config: str
@@ -43,11 +48,13 @@ class RunRecord:
     wall_seconds: float
     versions: dict[str, str]
     hardware: str
+    terms: str | None = None
 
     @property
     def name(self) -> str:
-        """Name of the config."""
-        return Path(self.config).stem
+        """Name of the config that was trained."""
+        stem = config_name(self.config)
+        return stem if self.terms is None else variant_name(stem, self.terms)
 
     @property
     def chooses(self) -> bool:
@@ -67,12 +74,13 @@ def read_records(path: str | os.PathLike[str]) -> list[RunRecord]:
         return []
     records = []
     names = {field.name for field in fields(RunRecord)}
+    needed = {field.name for field in fields(RunRecord) if field.default is MISSING}
     for number, line in enumerate(file.read_text().splitlines(), 1):
         try:
             content = json.loads(line)
         except ValueError as error:
             raise ValueError(f"{file}, line {number}: not JSON, {error}.") from error
-        if not isinstance(content, dict) or content.keys() != names:
+        if not isinstance(content, dict) or not needed <= content.keys() <= names:
             found = sorted(content) if isinstance(content, dict) else content
             raise ValueError(f"{file}, line {number}: has {found}, a record has {sorted(names)}.")
         records.append(RunRecord(**content))
@@ -110,9 +118,16 @@ def add_records(path: str | os.PathLike[str], found: Iterable[RunRecord]) -> int
             )
     _check([*known, *new], str(path))
     if new:
-        lines = [json.dumps(asdict(record), ensure_ascii=False) for record in (*known, *new)]
+        lines = [_line(record) for record in (*known, *new)]
         write_file(path, "\n".join(lines) + "\n")
     return len(new)
+
+
+def _line(record: RunRecord) -> str:
+    content = asdict(record)
+    if record.terms is None:
+        content.pop("terms")
+    return json.dumps(content, ensure_ascii=False)
 
 
 def _check(records: Sequence[RunRecord], where: str) -> None:

@@ -14,7 +14,13 @@ from tiny_run import ROOT, config_dict, process_environment, write_config, write
 from tbd.detectors import resolve_model_config
 from tbd.detectors.model_config import build_detector
 from tbd.engine.config import load_config
-from tbd.studies.comparison import compare, execution, measurement
+from tbd.studies.comparison import (
+    compare,
+    compare_terms,
+    execution,
+    measurement,
+    training_cost,
+)
 from tbd.studies.comparison.__main__ import measure_folder
 from tbd.studies.comparison.config_hash import config_hash
 from tbd.studies.comparison.runs import parse_options
@@ -101,6 +107,7 @@ def trainings(monkeypatch):
     monkeypatch.setattr(execution, "launch", stub)
     monkeypatch.setattr(execution, "_POLL", 0)
     monkeypatch.setattr(measurement, "_TIMED_IMAGES", 2)
+    monkeypatch.setattr(training_cost, "_ROUNDS", 1)
     return stub
 
 
@@ -129,6 +136,14 @@ def test_everything_is_trained_once_and_kept(configs, trainings, tmp_path, capfd
     # One run of each config is timed.
     timed = [f["name"] for f in content["runs"] if f["metrics"].get("milliseconds", 0) > 0]
     assert timed == ["teacher", "plain", "distilled"]
+    # What a step costs is measured of distillations alone.
+    costs = {
+        f["name"]: f["metrics"]["step_cost"]
+        for f in content["runs"]
+        if f["seed"] == 3 and "step_cost" in f["metrics"]
+    }
+    assert list(costs) == ["distilled"]
+    assert costs["distilled"] > 1
     # Same seed, same stand-in weights: no gain, and that measured on the same seed.
     nothing = {"mean": 0.0, "sd": 0.0, "count": 2, "low": 0.0, "high": 0.0}
     assert content["summary"]["distilled"]["gain"] == nothing
@@ -139,16 +154,40 @@ def test_everything_is_trained_once_and_kept(configs, trainings, tmp_path, capfd
     assert by_name["plain", 3]["versions"].keys() == {
         *("python", "torch", "torchvision", "mmdet", "mmengine", "mmcv", "tbd")
     }
-    assert cv2.imread(str(out / "comparison.png")) is not None
+    for picture in ("comparison.png", "gains.png"):
+        assert cv2.imread(str(out / picture)) is not None
     assert (out / "comparison.csv").is_file()
     assert (out / "comparison.md").read_text().startswith(table)
 
     again = run(configs, out, "plain", "distilled", **arguments)
     assert len(trainings.started) == 5
-    # Only the time is measured anew.
-    assert [line.split("|")[:-2] for line in again.splitlines()] == [
-        line.split("|")[:-2] for line in table.splitlines()
+    # Only times are measured anew.
+    assert [line.split("|")[:-3] for line in again.splitlines()] == [
+        line.split("|")[:-3] for line in table.splitlines()
     ]
+
+
+def test_terms_of_one_pair(configs, trainings, tmp_path, capsys):
+    settings = dict(pair=configs["distilled"], num_pictures=0, step_cost=False)
+    out = str(tmp_path / "out")
+    compare_terms(["plain", "hd+pkd"], [0, 1], out, **settings)
+    assert trainings.names() == ["teacher", *["plain", "hd+pkd_distilled"] * 2]
+    shown = capsys.readouterr().out
+    assert "hd+pkd: " in shown
+    content = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert content["baseline"] == "plain"
+    assert content["summary"]["hd+pkd_distilled"]["gain"]["count"] == 2
+    state = json.loads((tmp_path / "out/hd+pkd_distilled/seed_0/run.json").read_text())
+    assert state["config_hash"]
+    trainings.started.clear()
+
+    # More terms and seeds go on in the same folder.
+    compare_terms(["plain", "pkd", "hd+pkd"], [0, 2], out, **settings)
+    assert trainings.names() == ["pkd_distilled", "plain", "pkd_distilled", "hd+pkd_distilled"]
+    trainings.started.clear()
+    with pytest.raises(ValueError, match="needs a second stage"):
+        compare_terms(["plain", "roi"], [5], out, **settings)
+    assert not trainings.started
 
 
 def retinanet_config():
