@@ -68,6 +68,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=int, default=1, metavar="N", help="runs at a time. Default: 1"
     )
     parser.add_argument(
+        "--test-data",
+        metavar="PATH",
+        help="train nothing, and evaluate finished runs on this COCO file or folder",
+    )
+    parser.add_argument(
         "--no-step-cost", action="store_true", help="do not time the training steps"
     )
     parser.add_argument(
@@ -84,6 +89,7 @@ def run(args: argparse.Namespace) -> None:
         num_pictures=args.pictures,
         jobs=args.jobs,
         step_cost=not args.no_step_cost,
+        test_data=args.test_data,
         verbose=args.verbose,
     )
     if args.baseline is not None:

@@ -2,7 +2,7 @@
 
 import io
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from tbd.studies.comparison.execution import LOG_FILE, Metrics, finish_runs
 from tbd.studies.comparison.gains import draw_gains
 from tbd.studies.comparison.measurement import time_inference
 from tbd.studies.comparison.methods import PLAIN
+from tbd.studies.comparison.other_data import check_finished, find_test_data, measure_elsewhere
 from tbd.studies.comparison.pair import DEFAULT_PAIR, Pair
 from tbd.studies.comparison.pictures import draw_runs
 from tbd.studies.comparison.progress import Progress
@@ -35,6 +36,7 @@ def compare(
     num_pictures: int = 4,
     jobs: int = 1,
     step_cost: bool = True,
+    test_data: str | None = None,
     verbose: bool = False,
 ) -> str:
     """Train every config from every seed, evaluate, and compare.
@@ -58,64 +60,67 @@ def compare(
         num_pictures: Images in ``comparison.png``; with 0 it is not written.
         jobs: How many runs are trained at a time, each in a process of its own.
         step_cost: Time training steps of each distillation beside those of its student.
+        test_data: Annotation file, or folder, see
+            :func:`~tbd.studies.comparison.other_data.find_test_data`. Nothing is trained, finished
+            runs are evaluated on it, and the files are named ``comparison_<name of the data>``.
         verbose: Print the whole output of the runs in place of their progress.
 
     Returns:
         The table.
 
     Raises:
+        FileNotFoundError: ``test_data`` is not there, or a run that it is to test was never begun.
         ValueError: The arguments contradict one another, or nothing is to be done.
         RuntimeError: A training failed.
     """
     _check_arguments(configs, seeds, teacher, baseline)
     root = Path(work_dir)
-    total = len(configs) * len(seeds) + (teacher is not None)
     progress = Progress(quiet=verbose)
+    name = baseline and config_name(baseline)
+    data = None if test_data is None else find_test_data(test_data)
+
+    def plan(teacher_run: Run | None) -> list[Run]:
+        # Seed by seed, so that every config has a result after the first round.
+        return [
+            make_run(config, seed, root, options, teacher_run)
+            for seed in seeds
+            for config in configs
+        ]
+
+    teacher_run = None if teacher is None else make_run(teacher, teacher_seed, root, options)
+    teachers = [teacher_run] if teacher_run else []
+    if data is not None:
+        runs = [*teachers, *plan(teacher_run)]
+        progress.say(f"evaluating {len(runs)} finished runs in {root} on {data.annotations}")
+        check_finished(runs, [read_state(run.folder) for run in runs])
+        with _printing_to(root / LOG_FILE, verbose):
+            results = [_result(run, measure_elsewhere(run, data)) for run in runs]
+        return _report(root, results, name, teacher_run, progress, f"_{data.name}")
+
+    total = len(configs) * len(seeds) + len(teachers)
     progress.say(
         f"{total} {'run' if total == 1 else 'runs'} in {root}, {jobs} at a time; what each prints "
         f"is in its <config>/seed_<seed>/{LOG_FILE}"
     )
-    metrics: dict[Run, Metrics] = {}
-    teacher_run = None
-    if teacher is not None:
-        teacher_run = make_run(teacher, teacher_seed, root, options)
-        metrics |= finish_runs([teacher_run], progress=progress, verbose=verbose, total=total)
-    # Seed by seed, so that every config has a result after the first round.
-    students = [
-        make_run(config, seed, root, options, teacher_run) for seed in seeds for config in configs
-    ]
+    metrics = finish_runs(teachers, progress=progress, verbose=verbose, total=total)
     metrics |= finish_runs(
-        students, jobs, progress=progress, verbose=verbose, first=1 + len(metrics), total=total
+        plan(teacher_run),
+        jobs,
+        progress=progress,
+        verbose=verbose,
+        first=1 + len(teachers),
+        total=total,
     )
-
     # Seeds do not change the speed: one run of each config is timed.
     first = [run for run in metrics if run is teacher_run or run.seed == seeds[0]]
-    progress.say("measuring the speed of one run of each config")
-    with _printing_to(root / LOG_FILE, verbose):
-        for run, milliseconds in time_inference(first).items():
-            metrics[run]["milliseconds"] = milliseconds
-    if step_cost:
-        progress.say("measuring what a training step of each distillation costs")
-        with _printing_to(root / LOG_FILE, verbose):
-            for run, cost in step_costs(first, progress.say).items():
-                metrics[run]["step_cost"] = cost
+    _time(first, metrics, step_cost, root / LOG_FILE, progress, verbose)
     results = [_result(run, values) for run, values in metrics.items()]
-    name = baseline and config_name(baseline)
-    table = write_report(root, results, name, {**_machine(), **versions()})
-    written = ["comparison.md", "comparison.csv", "comparison.json"]
-    teacher_name = teacher_run.name if teacher_run else None
-    if name and draw_gains(results, name, teacher_name, root / "gains.png"):
-        written.append("gains.png")
+    table = _report(root, results, name, teacher_run, progress)
     if num_pictures:
         drawn = [run for run in first if run is not teacher_run]
         with _printing_to(root / LOG_FILE, verbose):
             draw_runs(drawn, root / "comparison.png", num_pictures)
-        written.append("comparison.png")
-    shown = format_table(summarize(results, name), progress.width)
-    progress.say(f"\n{shown}\n")
-    if shown != table:
-        progress.say(f"more columns in {root / 'comparison.md'}")
-    progress.say(f"wrote {', '.join(written)} to {root}")
+        progress.say(f"wrote comparison.png to {root}")
     return table
 
 
@@ -185,7 +190,52 @@ def finish_run(run: Run) -> Metrics:
     return finish_runs([run])[run]
 
 
-def _result(run: Run, metrics: Metrics) -> RunResult:
+def _time(
+    runs: Sequence[Run],
+    metrics: Mapping[Run, Metrics],
+    step_cost: bool,
+    log: Path,
+    progress: Progress,
+    verbose: bool,
+) -> None:
+    """Add what is measured anew each time, because it depends on the machine of the moment."""
+    progress.say("measuring the speed of one run of each config")
+    with _printing_to(log, verbose):
+        for run, milliseconds in time_inference(runs).items():
+            metrics[run]["milliseconds"] = milliseconds
+    if not step_cost:
+        return
+    progress.say("measuring what a training step of each distillation costs")
+    with _printing_to(log, verbose):
+        for run, cost in step_costs(runs).items():
+            metrics[run]["step_cost"] = cost
+
+
+def _report(
+    root: Path,
+    results: Sequence[RunResult],
+    baseline: str | None,
+    teacher: Run | None,
+    progress: Progress,
+    ending: str = "",
+) -> str:
+    """Write table and figure, and print the table as far as it fits."""
+    stem = f"comparison{ending}"
+    table = write_report(root, results, baseline, {**_machine(), **versions()}, stem)
+    written = [f"{stem}.{suffix}" for suffix in ("md", "csv", "json")]
+    figure = f"gains{ending}.png"
+    teacher_name = teacher.name if teacher else None
+    if baseline and draw_gains(results, baseline, teacher_name, root / figure):
+        written.append(figure)
+    shown = format_table(summarize(results, baseline), progress.width)
+    progress.say(f"\n{shown}\n")
+    if shown != table:
+        progress.say(f"more columns in {root / stem}.md")
+    progress.say(f"wrote {', '.join(written)} to {root}")
+    return table
+
+
+def _result(run: Run, metrics: Mapping[str, float | None]) -> RunResult:
     state = read_state(run.folder)
     return RunResult(
         run.name,

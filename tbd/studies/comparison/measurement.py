@@ -34,17 +34,24 @@ _TIMED_IMAGES = 50
 _WARM_UP = 5
 
 
-def measure(run: Run) -> dict[str, float | None]:
+def measure(
+    run: Run, options: Mapping[str, Any] | None = None, folder: str = "test"
+) -> dict[str, float | None]:
     """Evaluate a trained run on its test data and count its parameters.
 
     Args:
         run: The run, trained to its end.
+        options: Merged over the run's own, to test on something else.
+        folder: Where the evaluation writes to, in the run's folder.
 
     Returns:
         Its metrics, see :data:`tbd.studies.comparison.report.METRICS`.
     """
     values = evaluate(
-        run.config, run.final_checkpoint(), str(run.folder / "test"), parse_options(run.options)
+        run.config,
+        run.final_checkpoint(),
+        str(run.folder / folder),
+        {**parse_options(run.options), **(options or {})},
     )
     metrics = standard_names(values, first_validation(run.folder))
     parameters = load_student(run).parameters()

@@ -167,6 +167,7 @@ def write_report(
     results: Sequence[RunResult],
     baseline: str | None,
     machine: Mapping[str, Any],
+    stem: str = "comparison",
 ) -> str:
     """Write ``comparison.json`` (everything), ``.csv`` (one line a run) and ``.md`` (the table).
 
@@ -175,6 +176,7 @@ def write_report(
         results: The runs.
         baseline: See :func:`summarize`.
         machine: What the numbers were measured on, and with which versions.
+        stem: Name of the files, without suffix.
 
     Returns:
         The table.
@@ -191,8 +193,8 @@ def write_report(
         },
     }
     target = Path(folder)
-    write_file(target / "comparison.json", json.dumps(content, indent=2) + "\n")
-    with replacing(target / "comparison.csv") as path, path.open("w", newline="") as file:
+    write_file(target / f"{stem}.json", json.dumps(content, indent=2) + "\n")
+    with replacing(target / f"{stem}.csv") as path, path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["config", "seed", *METRICS])
         for result in results:
@@ -207,7 +209,7 @@ def write_report(
         if any(gain.low is not None for gain in gains):
             note += "; in brackets the 95 % interval of Student's t for paired samples"
         notes.insert(-1, f"{note}.")
-    write_file(target / "comparison.md", "\n\n".join([table, *notes]) + "\n")
+    write_file(target / f"{stem}.md", "\n\n".join([table, *notes]) + "\n")
     return table
 
 

@@ -1,6 +1,6 @@
 """What a training step of each distillation costs beside one of its student alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from mmdet.registry import DATASETS
 
@@ -11,14 +11,13 @@ from tbd.studies.step_cost import StepBatch, measure_times
 _ROUNDS = 5
 
 
-def step_costs(runs: Sequence[Run], progress: Callable[[str], None]) -> dict[Run, float]:
+def step_costs(runs: Sequence[Run]) -> dict[Run, float]:
     """Time distilled and plain steps in turn, on noise of the size of the training's batches.
 
     Plain and distilled steps take turns, so that what else the machine does slows both.
 
     Args:
         runs: Runs whose training data is at hand; plain detectors among them are passed over.
-        progress: Called with a line about each.
 
     Returns:
         Run → median time of a distilled step, divided by that of a step of its student alone.
@@ -34,5 +33,4 @@ def step_costs(runs: Sequence[Run], progress: Callable[[str], None]) -> dict[Run
         batch = StepBatch(cfg.train_dataloader.batch_size, height, width, boxes)
         times = measure_times(cfg.model, batch, _ROUNDS, lambda line: None)
         costs[run] = times.distilled / times.plain
-        progress(f"{run.name}: a step takes {costs[run]:.2f} times that of the plain student")
     return costs

@@ -112,12 +112,15 @@ def trainings(monkeypatch):
 
 
 def run(configs, folder, *names, seeds=(0,), **kwargs):
+    kwargs.setdefault("step_cost", False)
     return compare([configs[name] for name in names], seeds, str(folder), **kwargs)
 
 
 @pytest.mark.slow
 def test_everything_is_trained_once_and_kept(configs, trainings, tmp_path, capfd):
-    arguments = dict(seeds=(3, 4), teacher=configs["teacher"], baseline=configs["plain"])
+    arguments = dict(
+        seeds=(3, 4), teacher=configs["teacher"], baseline=configs["plain"], step_cost=True
+    )
     out = tmp_path / "out"
     table = run(configs, out, "plain", "distilled", **arguments)
     assert trainings.names() == ["teacher", *["plain", "distilled"] * 2]
@@ -167,6 +170,7 @@ def test_everything_is_trained_once_and_kept(configs, trainings, tmp_path, capfd
     ]
 
 
+@pytest.mark.slow
 def test_terms_of_one_pair(configs, trainings, tmp_path, capsys):
     settings = dict(pair=configs["distilled"], num_pictures=0, step_cost=False)
     out = str(tmp_path / "out")
@@ -188,6 +192,36 @@ def test_terms_of_one_pair(configs, trainings, tmp_path, capsys):
     with pytest.raises(ValueError, match="needs a second stage"):
         compare_terms(["plain", "roi"], [5], out, **settings)
     assert not trainings.started
+
+
+@pytest.mark.slow
+def test_finished_runs_are_evaluated_on_other_data(configs, trainings, tmp_path):
+    out = tmp_path / "out"
+    arguments = dict(
+        seeds=(0, 1), teacher=configs["teacher"], baseline=configs["plain"], num_pictures=0
+    )
+    write_data(tmp_path / "blind", images=3)
+    blind = dict(**arguments, test_data=str(tmp_path / "blind"))
+    with pytest.raises(FileNotFoundError, match="holds no checkpoint"):
+        run(configs, out, "plain", "distilled", **blind)
+    run(configs, out, "plain", "distilled", **arguments)
+    before = (out / "comparison.json").read_text()
+    trainings.started.clear()
+    with pytest.raises(ValueError, match=r"trains none; .*: plain, seed 9"):
+        run(configs, out, "plain", **{**blind, "seeds": (0, 9)})
+
+    table = run(configs, out, "plain", "distilled", **blind)
+    assert not trainings.started
+    assert (out / "comparison.json").read_text() == before
+    (report,) = out.glob("comparison_all_*.json")
+    content = json.loads(report.read_text())
+    assert len(content["runs"]) == 5
+    assert content["summary"]["distilled"]["gain"]["count"] == 2
+    assert report.with_suffix(".md").read_text().startswith(table)
+    # What was measured once is read the next time.
+    (kept,) = (out / "plain" / "seed_0").glob("metrics_all_*.json")
+    kept.write_text(kept.read_text().replace('"ap": ', '"ap": 8'))
+    assert run(configs, out, "plain", "distilled", **blind) != table
 
 
 def retinanet_config():

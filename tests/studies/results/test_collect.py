@@ -180,3 +180,31 @@ def test_hash_sees_what_student_and_teacher_say(tmp_path, source):
     state = tmp_path / "runs/big/seed_7/run.json"
     state.write_text(state.read_text().replace('"seed": 7', '"seed": 8'))
     assert config_hash(cfg) != before
+
+
+def test_a_run_of_named_terms_is_recorded_under_its_pair(tmp_path, source):
+    text = DISTILLED + "comparison = dict(pair='tbd::cells/tbd_cells.py', terms='{terms}')\n"
+    for terms in ("fgd", "tbd+pkd"):
+        run(tmp_path, f"{terms}_cells", 0, text.replace("{terms}", terms), ap=45.0)
+    file = tmp_path / "cells.jsonl"
+    assert collect([tmp_path / "runs"], file, source, "one core")[0] == 2
+    found = {record.terms: record for record in read_records(file)}
+    assert found["fgd"].config == "configs/cells/tbd_cells.py"
+    assert [found[terms].name for terms in ("fgd", "tbd+pkd")] == ["fgd_cells", "tbd+pkd_cells"]
+    assert (found["fgd"].baseline, found["fgd"].teacher) == ("plain", "big")
+    # A second time, nothing is new; and the key by which all this is known is no setting.
+    assert collect([tmp_path / "runs"], file, source, "one core")[0] == 0
+    (tmp_path / "runs/fgd_cells/seed_0/fgd_cells.py").write_text(
+        DISTILLED.format(root=tmp_path, seed=0)
+    )
+    assert config_hash(Config.fromfile(str(tmp_path / "runs/fgd_cells/seed_0/fgd_cells.py"))) == (
+        found["fgd"].config_hash
+    )
+
+
+def test_a_shipped_config_is_recorded_by_its_place_in_the_repository(tmp_path, source):
+    folder = run(tmp_path, "plain", 0, PLAIN, ap=1.0)
+    state = json.loads((folder / "run.json").read_text()) | {"config": "tbd::cells/plain.py"}
+    (folder / "run.json").write_text(json.dumps(state))
+    collect([tmp_path / "runs"], tmp_path / "cells.jsonl", source, "one core")
+    assert read_records(tmp_path / "cells.jsonl")[0].config == "configs/cells/plain.py"

@@ -1,0 +1,177 @@
+"""Finished runs evaluated on images that their configs do not name."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmdet.registry import DATASETS
+from mmengine.config import Config
+
+from tbd.files import write_file
+from tbd.studies.comparison.measurement import measure
+from tbd.studies.comparison.runs import Run
+
+_IMAGE_FOLDERS = ("images", ".", "../images")
+
+
+@dataclass(frozen=True)
+class TestData:
+    """An annotation file in COCO format, and where its images are.
+
+    Attributes:
+        annotations: The JSON file.
+        images: Folder that its ``file_name`` entries are relative to.
+        classes: Names of its categories.
+        digest: Stands for the content of the file.
+    """
+
+    # Not a class of tests.
+    __test__ = False
+
+    annotations: Path
+    images: Path
+    classes: tuple[str, ...]
+    digest: str
+
+    @property
+    def name(self) -> str:
+        """A name for files: that of the annotation file, and the beginning of the digest."""
+        return f"{self.annotations.stem}_{self.digest[:8]}"
+
+
+def find_test_data(path: str | Path) -> TestData:
+    """Find annotations and images.
+
+    Args:
+        path: A JSON file in COCO format, or a folder with exactly one, at its top or in
+            ``annotations``; where there are several, ``test.json`` counts. Images lie in ``images``
+            beside the file or one folder above, or beside the file itself.
+
+    Raises:
+        FileNotFoundError: There is no annotation file, or no folder holds its first image.
+        ValueError: There are several annotation files, or the file is not of COCO's format.
+    """
+    file = _annotation_file(Path(path)).resolve()
+    content = file.read_bytes()
+    try:
+        parsed = json.loads(content)
+        names = [image["file_name"] for image in parsed["images"]]
+        classes = tuple(category["name"] for category in parsed["categories"])
+        parsed["annotations"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"--test-data {file} is not in COCO's format, which has images, annotations and "
+            f"categories: {error!r}."
+        ) from error
+    if not names:
+        raise ValueError(f"--test-data {file} lists no images.")
+    folders = [(file.parent / name).resolve() for name in _IMAGE_FOLDERS]
+    for folder in folders:
+        if (folder / names[0]).is_file():
+            return TestData(file, folder, classes, hashlib.sha256(content).hexdigest())
+    looked = ", ".join(map(str, folders))
+    raise FileNotFoundError(f"--test-data: {names[0]} of {file} is in none of {looked}.")
+
+
+def _annotation_file(path: Path) -> Path:
+    if path.is_file():
+        return path
+    found = sorted([*path.glob("*.json"), *path.glob("annotations/*.json")])
+    named = [file for file in found if file.name == "test.json"]
+    if len(found) == 1 or len(named) == 1:
+        return (named or found)[0]
+    if not found:
+        raise FileNotFoundError(
+            f"--test-data {path}: no such file, and no folder with an annotation file (*.json)."
+        )
+    raise ValueError(
+        f"--test-data {path} holds several annotation files, {', '.join(map(str, found))}; name "
+        "one of them."
+    )
+
+
+def options_for(cfg: Config, data: TestData) -> dict[str, Any]:
+    """Options that put other test data into a config.
+
+    Args:
+        cfg: Config of a run, whose test pipeline and classes stay.
+        data: What to test on.
+
+    Returns:
+        Options as for :func:`tbd.engine.load_config`.
+
+    Raises:
+        ValueError: The classes differ.
+    """
+    dataset = cfg.test_dataloader.dataset
+    metainfo = dict(dataset.get("metainfo") or DATASETS.get(dataset.type).METAINFO)
+    classes = tuple(metainfo["classes"])
+    if set(classes) != set(data.classes):
+        raise ValueError(
+            f"--test-data {data.annotations} has the categories {', '.join(data.classes)}, the "
+            f"detector the classes {', '.join(classes)}; they must be the same."
+        )
+    evaluators = cfg.test_evaluator
+    found = [dict(item) for item in (evaluators if isinstance(evaluators, list) else [evaluators])]
+    for evaluator in found:
+        if "ann_file" in evaluator:
+            evaluator["ann_file"] = str(data.annotations)
+    return {
+        "test_dataloader.dataset": {
+            "_delete_": True,
+            "type": "CocoDataset",
+            "ann_file": str(data.annotations),
+            "data_prefix": {"img": str(data.images)},
+            "metainfo": metainfo,
+            "test_mode": True,
+            "pipeline": [dict(step) for step in dataset.pipeline],
+        },
+        "test_evaluator": found,
+    }
+
+
+def measure_elsewhere(run: Run, data: TestData) -> Mapping[str, float | None]:
+    """Evaluate a finished run on other data; what was evaluated before is read.
+
+    Args:
+        run: The run.
+        data: What to test on.
+
+    Returns:
+        Its metrics, see :data:`tbd.studies.comparison.report.METRICS`.
+    """
+    kept = run.folder / f"metrics_{data.name}.json"
+    stands_for = {"data": data.digest, "fingerprint": run.fingerprint}
+    if kept.is_file():
+        content = json.loads(kept.read_text())
+        if {key: content.get(key) for key in stands_for} == stands_for:
+            return dict(content["metrics"])
+    metrics = measure(run, options_for(run.load(), data), f"test_{data.name}")
+    write_file(kept, json.dumps({**stands_for, "metrics": metrics}, indent=2) + "\n")
+    return metrics
+
+
+def check_finished(runs: Sequence[Run], states: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse runs that other data cannot be put to yet.
+
+    Args:
+        runs: The runs.
+        states: What is known of each, see :func:`tbd.studies.comparison.runs.read_state`.
+
+    Raises:
+        ValueError: One is not trained, or was trained by another state of its config.
+    """
+    unfinished = [
+        f"{run.name}, seed {run.seed}"
+        for run, state in zip(runs, states, strict=True)
+        if not state.get("metrics") or state.get("fingerprint") != run.fingerprint
+    ]
+    if unfinished:
+        raise ValueError(
+            "--test-data evaluates finished runs and trains none; not finished, or of another "
+            f"state of the config: {'; '.join(unfinished)}. Run the same command without "
+            "--test-data first."
+        )
