@@ -1,15 +1,12 @@
 """Configs that train one student by several methods, made from a single distillation config."""
 
 import copy
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 
 from tbd.compat import configs_dir
 from tbd.compat.packaged_configs import PREFIX
@@ -33,6 +30,7 @@ from tbd.studies.comparison.methods import (
     variant_name,
 )
 from tbd.studies.comparison.runs import ORIGIN
+from tbd.studies.quiet import quiet_logger
 
 DEFAULT_PAIR = "tbd::shapes/tbd_retinanet_shapes.py"
 EVERYTHING = "all"
@@ -150,7 +148,7 @@ class Pair:
             teacher_ckpt=None, allow_random_teacher=True, distill=trial_terms(model.distill)
         )
         try:
-            with _silent_logger():
+            with quiet_logger():
                 MODELS.build(model)
         except (ImportError, ValueError) as error:
             kind = ImportError if isinstance(error, ImportError) else ValueError
@@ -252,17 +250,6 @@ def _packaged(config: str) -> str:
     if not path.is_relative_to(configs_dir()):
         return config
     return PREFIX + path.relative_to(configs_dir()).as_posix()
-
-
-@contextmanager
-def _silent_logger() -> Iterator[None]:
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _recipe(cfg: Config) -> dict[str, Any]:

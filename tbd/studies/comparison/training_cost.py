@@ -6,6 +6,7 @@ from mmdet.registry import DATASETS
 
 from tbd.detectors.model_config import WRAPPER_TYPES
 from tbd.studies.comparison.runs import Run
+from tbd.studies.quiet import quiet_logger
 from tbd.studies.step_cost import StepBatch, measure_times
 
 _ROUNDS = 5
@@ -31,6 +32,7 @@ def step_costs(runs: Sequence[Run]) -> dict[Run, float]:
         height, width = sample["inputs"].shape[-2:]
         boxes = max(1, len(sample["data_samples"].gt_instances))
         batch = StepBatch(cfg.train_dataloader.batch_size, height, width, boxes)
-        times = measure_times(cfg.model, batch, _ROUNDS, lambda line: None)
+        with quiet_logger():
+            times = measure_times(cfg.model, batch, _ROUNDS, lambda line: None)
         costs[run] = times.distilled / times.plain
     return costs
