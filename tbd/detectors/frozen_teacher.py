@@ -1,7 +1,8 @@
 """The teacher, kept out of everything that trains, saves or averages the student."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +11,16 @@ from mmdet.models.detectors.base import BaseDetector
 from mmdet.structures import DetDataSample
 from torch import Tensor
 
+from tbd.detectors.compiled_parts import CompiledParts
+from tbd.detectors.execution import TeacherExecution
+from tbd.detectors.finite_check import FiniteCheck
+from tbd.detectors.half_precision import in_precision, under_autocast
 from tbd.detectors.reader import DetectorReader, Reading
+from tbd.detectors.recorder import OutputRecorder
 from tbd.detectors.renormalization import InputRenormalization
 from tbd.detectors.roi_inference import predict_rois
+from tbd.detectors.side_stream import SideStream
+from tbd.detectors.teacher_preparation import TOLERANCE, deviation, prepare, report_deviation
 from tbd.distill import GroundTruth, View
 from tbd.modules import FrozenModule
 from tbd.predictions import RoIPredictions
@@ -25,19 +33,38 @@ class FrozenTeacher:
         detector: The detector; it is frozen and set to eval mode.
         renormalize: Map from the student's batch to the teacher's.
         reading: What is read of it, and so how much of it is run.
+        execution: How it is run. Its weights are changed accordingly on the first
+            batch, not before: until then they are those of its checkpoint.
+        levels: Pyramid levels whose predictions are read; None for all.
     """
 
     def __init__(
-        self, detector: BaseDetector, renormalize: InputRenormalization, reading: Reading
+        self,
+        detector: BaseDetector,
+        renormalize: InputRenormalization,
+        reading: Reading,
+        execution: TeacherExecution | None = None,
+        levels: Sequence[int] | None = None,
     ) -> None:
         self._frozen = FrozenModule(detector)
         self._renormalize = renormalize
         self._reading = reading
         self._reader = DetectorReader(detector, "teacher", reading)
+        self._execution = execution or TeacherExecution()
+        self._levels = levels
+        self._prepared = False
+        self._stream = SideStream(self._execution.stream)
+        self._check_finite = FiniteCheck(self._named)
+        self._compiled = (
+            CompiledParts(self._execution.compile, "teacher") if self._execution.compile else None
+        )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "FrozenTeacher":
         duplicate = copy.copy(self)
         duplicate._frozen = copy.deepcopy(self._frozen, memo)
+        duplicate._stream = copy.deepcopy(self._stream, memo)
+        duplicate._check_finite = FiniteCheck(duplicate._named)
+        duplicate._compiled = copy.deepcopy(self._compiled, memo)
         return duplicate
 
     @property
@@ -63,6 +90,9 @@ class FrozenTeacher:
     ) -> View:
         """Run just what is read, up to the dense head; no label assignment, no NMS.
 
+        With a stream of its own it may still be running on return: call :meth:`join`
+        before anything looks at what it returned.
+
         Args:
             inputs: The student's normalised batch [N, 3, H, W].
             data_samples: The batch's samples, for the size of each image.
@@ -72,19 +102,21 @@ class FrozenTeacher:
             What the terms see of it, but for the second stage.
 
         Raises:
-            FloatingPointError: if an output is not finite.
+            FloatingPointError: if an output is not finite; see
+                :class:`~tbd.detectors.finite_check.FiniteCheck`.
         """
         if self.detector.training:
             self.detector.eval()
-        images = self.renormalize(inputs, data_samples)
-        with self._reader.first_stage_recorder() as record:
-            self._reader.run(images, data_samples)
-        outputs = {
-            name.removeprefix("path."): [call.output for call in calls]
-            for name, calls in record.calls.items()
-        }
-        self._check_finite(outputs, data_samples)
-        return self._reader.view(record, gt, images)
+        return self._stream.run(lambda: self._view(inputs, data_samples, gt), inputs.device)
+
+    def join(self) -> None:
+        """Let the current stream wait for what :meth:`__call__` started."""
+        self._stream.join()
+
+    def precision(self, device: torch.device) -> AbstractContextManager[object]:
+        """Context in which the detector runs in its own precision."""
+        # What is held against it when it is prepared must not hide behind rounding.
+        return in_precision(self._execution.dtype if self._prepared else "fp32", device)
 
     @torch.no_grad()
     def add_rois(
@@ -103,7 +135,8 @@ class FrozenTeacher:
         Returns:
             The view with ``rois``, and with outputs of modules in the RoI head.
         """
-        with self._reader.second_stage_recorder() as record:
+        recorder = self._reader.second_stage_recorder(float32=self._is_half)
+        with self.precision(view.features[0].device), recorder as record:
             rois: tuple[RoIPredictions, ...] = predict_rois(
                 self.detector, view.features, proposals, data_samples
             )
@@ -114,44 +147,78 @@ class FrozenTeacher:
         """Turn the student's normalised batch into what the teacher's preprocessor would make."""
         return self._renormalize(inputs, [sample.img_shape[:2] for sample in data_samples])
 
-    def _check_finite(
-        self, outputs: Mapping[str, Any], data_samples: Sequence[DetDataSample]
-    ) -> None:
-        named = [(name, t) for name, output in outputs.items() for t in _tensors_in(output)]
-        if not named:
-            return
-        total = torch.stack([tensor.float().sum() for _, tensor in named]).sum()
-        # One number to wait for; the tensors are looked at only where it is suspicious.
-        if torch.isfinite(total):
-            return
-        for name, tensor in named:
-            finite = tensor.isfinite()
-            if not finite.all():
-                images = "some image of the batch"
-                if len(tensor) == len(data_samples):
-                    per_image = finite.flatten(1).all(dim=1)
-                    images = ", ".join(
-                        str(sample.metainfo.get("img_path", f"number {index} of the batch"))
-                        for index, sample in enumerate(data_samples)
-                        if not per_image[index]
-                    )
-                raise FloatingPointError(
-                    f"The teacher's {self._named(name)} returned NaN or infinity at "
-                    f"{list(tensor.shape)} for {images}. Check teacher_ckpt; under AMP the teacher "
-                    "may overflow float16: train without --amp or with "
-                    "optim_wrapper.dtype='bfloat16'. The last checkpoint is untouched."
-                )
+    @property
+    def _is_half(self) -> bool:
+        return self._execution.dtype in ("bf16", "fp16")
+
+    def _view(self, inputs: Tensor, samples: Sequence[DetDataSample], gt: GroundTruth) -> View:
+        images = self.renormalize(inputs, samples)
+        if self._execution.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        if self._prepared:
+            record = self._run(images, samples, self._levels)
+        else:
+            record = self._prepare(images, samples, gt)
+        outputs = {
+            name.removeprefix("path."): [call.output for call in calls]
+            for name, calls in record.calls.items()
+        }
+        self._check_finite(outputs, samples)
+        return self._reader.view(record, gt, images)
+
+    def _run(
+        self, images: Tensor, samples: Sequence[DetDataSample], levels: Sequence[int] | None
+    ) -> OutputRecorder:
+        compiling: AbstractContextManager[None] = nullcontext()
+        if self._compiled is not None and self._prepared:
+            compiling = self._compiled.active(
+                self.detector, self._reader.parts(), self._reader.recorded(), tuple(images.shape)
+            )
+        recorder = self._reader.first_stage_recorder(float32=self._is_half)
+        with self.precision(images.device), compiling, recorder as record:
+            self._reader.run(images, samples, levels)
+        return record
+
+    def _prepare(
+        self, images: Tensor, samples: Sequence[DetDataSample], gt: GroundTruth
+    ) -> OutputRecorder:
+        """Do on the first batch what is done once, with its outputs to hold it against."""
+        self._levels = self._separable_levels(images, samples, gt)
+        # Run by terms as well, on features in float32.
+        shared = [getattr(self.detector, str(self.head))] if "head" in self._reading.reads else []
+
+        def run() -> OutputRecorder:
+            return self._run(images, samples, self._levels)
+
+        record = prepare(
+            self.detector, self._execution, run, recorded=self._reader.recorded(), shared=shared
+        )
+        self._prepared = True
+        mixed = self._execution.dtype is None and under_autocast(images.device)
+        if not (self._is_half or self._compiled or mixed):
+            return record
+        prepared = run()
+        if self._is_half:
+            report_deviation(record, prepared, str(self._execution.dtype))
+        return prepared
+
+    def _separable_levels(
+        self, images: Tensor, samples: Sequence[DetDataSample], gt: GroundTruth
+    ) -> Sequence[int] | None:
+        """Levels that the dense head predicts on; None where it needs all of them."""
+        if self._levels is None or set(self._levels) >= self._reader.separate_levels():
+            return None
+        whole, selected = (
+            self._reader.view(self._run(images, samples, levels), gt, images).select(self._levels)
+            for levels in (None, self._levels)
+        )
+        read = [
+            (view.head_features and (view.head_features.cls, view.head_features.reg))
+            or (view.predictions and (view.predictions.ranking_logits, view.predictions.boxes))
+            for view in (whole, selected)
+        ]
+        return self._levels if deviation(*read) <= TOLERANCE else None
 
     def _named(self, record: str) -> str:
         names = {"features": "neck", "head": self.head or "head", "queries": "bbox_head"}
         return names.get(record, record)
-
-
-def _tensors_in(output: Any) -> list[Tensor]:
-    if isinstance(output, Tensor):
-        return [output] if output.is_floating_point() else []
-    if isinstance(output, dict):
-        output = list(output.values())
-    if isinstance(output, list | tuple):
-        return [tensor for item in output for tensor in _tensors_in(item)]
-    return []

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmdet.models.detectors import DetectionTransformer
 from mmdet.models.detectors.base import BaseDetector
 from mmdet.structures import DetDataSample
@@ -89,28 +90,71 @@ class DetectorReader:
         # A cascade stops early where no proposal is left.
         return OutputRecorder(modules, self._role, optional=stages)
 
-    def first_stage_recorder(self) -> OutputRecorder:
+    def first_stage_recorder(self, float32: bool = False) -> OutputRecorder:
         """Context that records what is read up to the dense head or the decoder."""
-        return OutputRecorder(self._first_stage(), self._role)
+        return OutputRecorder(self._first_stage(), self._role, float32=float32)
 
-    def second_stage_recorder(self) -> OutputRecorder:
+    def second_stage_recorder(self, float32: bool = False) -> OutputRecorder:
         """Context that records the modules of the RoI head that are named by their path."""
         modules = self._named(second_stage=True)
-        return OutputRecorder(modules, self._role, optional=modules)
+        return OutputRecorder(modules, self._role, optional=modules, float32=float32)
 
-    def run(self, images: Tensor, samples: Sequence[DetDataSample]) -> None:
+    def recorded(self) -> list[nn.Module]:
+        """All modules that are recorded, at one stage or the other."""
+        return [*self._first_stage().values(), *self._named(second_stage=True).values()]
+
+    def parts(self) -> list[str]:
+        """Attributes of the parts that :meth:`run` runs on maps of features."""
+        parts = ["backbone"]
+        if self._runs_neck and self._detector.with_neck:
+            parts.append("neck")
+        return [*parts, self._dense_head] if self._dense_head else parts
+
+    def trained_parts(self) -> list[str]:
+        """Attributes of the parts that a training step runs on maps of features."""
+        names = ["backbone", "neck", "rpn_head", "bbox_head"]
+        parts = {name: getattr(self._detector, name, None) for name in names}
+        is_head = {name: isinstance(part, BaseDenseHead) for name, part in parts.items()}
+        return [
+            name
+            for name, part in parts.items()
+            if part is not None and (is_head[name] or not name.endswith("head"))
+        ]
+
+    def separate_levels(self) -> set[int]:
+        """Numbers of the pyramid levels of the dense head, where terms read no more of it."""
+        named = {path.partition(".")[0] for path in self._reading.modules}
+        if self.head is None or self._dense_head is None or self._dense_head in named:
+            return set()
+        head = getattr(self._detector, self.head)
+        return set(range(len(build_adapter(head).anchors_per_location)))
+
+    def run(
+        self,
+        images: Tensor,
+        samples: Sequence[DetDataSample],
+        levels: Sequence[int] | None = None,
+    ) -> None:
         """Run just what is read, up to the dense head or the decoder; no losses, no NMS.
 
         Args:
             images: The detector's normalised images [N, 3, H, W].
             samples: Their samples, for the size of each image.
+            levels: Pyramid levels whose predictions are read. The dense head sees a
+                single cell of the others, since it counts its levels. None for all.
         """
         if not self._runs_neck:
             self._detector.backbone(images)
             return
         features = tuple(self._detector.extract_feat(images))
         if self._dense_head is not None:
-            getattr(self._detector, self._dense_head)(features)
+            seen = features
+            if levels is not None:
+                seen = tuple(
+                    level if index in levels else level[:, :, :1, :1]
+                    for index, level in enumerate(features)
+                )
+            getattr(self._detector, self._dense_head)(seen)
         if self._decodes:
             inputs = self._detector.forward_transformer(features, samples)
             self._detector.bbox_head(*inputs.values())

@@ -1,12 +1,14 @@
 """Recording the input and output of a detector's modules while it runs."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
+
+from tbd.precision import at_least_float32
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class OutputRecorder:
         modules: The modules to record, by the name to keep their calls under.
         role: Whose modules they are, for error messages.
         optional: Names of modules that need not be called.
+        float32: Keep tensors of half precision as copies in float32.
 
     Attributes:
         calls: The calls of each module in their order; a module shared by the
@@ -43,11 +46,13 @@ class OutputRecorder:
         modules: Mapping[str, nn.Module],
         role: str = "detector",
         optional: Collection[str] = (),
+        float32: bool = False,
     ) -> None:
         self.calls: dict[str, list[Call]] = {name: [] for name in modules}
         self._modules = dict(modules)
         self._role = role
         self._required = modules.keys() - set(optional)
+        self._float32 = float32
         self._handles: list[RemovableHandle] = []
 
     def __enter__(self) -> "OutputRecorder":
@@ -89,15 +94,22 @@ class OutputRecorder:
         return calls[0]
 
     def _keep_as(self, name: str) -> Any:
+        convert = at_least_float32 if self._float32 else _unchanged
+
         def keep(module: nn.Module, args: Any, output: Any) -> None:
-            self.calls[name].append(Call(args, _copy_containers(output)))
+            inputs = _copy_containers(args, at_least_float32) if self._float32 else args
+            self.calls[name].append(Call(inputs, _copy_containers(output, convert)))
 
         return keep
 
 
-def _copy_containers(output: Any) -> Any:
+def _copy_containers(output: Any, convert: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(output, dict):
-        return {key: _copy_containers(value) for key, value in output.items()}
+        return {key: _copy_containers(value, convert) for key, value in output.items()}
     if isinstance(output, list | tuple):
-        return tuple(_copy_containers(item) for item in output)
-    return output
+        return tuple(_copy_containers(item, convert) for item in output)
+    return convert(output) if isinstance(output, Tensor) else output
+
+
+def _unchanged(tensor: Tensor) -> Tensor:
+    return tensor

@@ -1,6 +1,7 @@
 """One wrapper that distills any pair of MMDetection detectors."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, Literal, cast
 
@@ -12,8 +13,10 @@ from mmengine.dist import is_distributed
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from tbd.detectors.compiled_parts import CompiledParts
 from tbd.detectors.connection import connect
 from tbd.detectors.dense_inference import predict_densely
+from tbd.detectors.execution import StudentExecution, TeacherExecution
 from tbd.detectors.frozen_teacher import FrozenTeacher
 from tbd.detectors.model_config import build_detector, resolve_model_config
 from tbd.detectors.randomness import isolated_randomness
@@ -71,6 +74,11 @@ class TeacherStudentDetector(BaseDetector):
             through both detectors to learn their channels and strides.
         data_preprocessor: Used for a student whose config has none, as
             MMEngine's Runner does with the top-level key of this name.
+        teacher_execution: How the teacher is run: ``fold_norms``, ``channels_last``,
+            ``dtype``, ``compile``, ``stream``; see
+            :class:`~tbd.detectors.TeacherExecution`.
+        student_execution: How the student is run while it trains:
+            ``channels_last``, ``compile``; see :class:`~tbd.detectors.StudentExecution`.
 
     Attributes:
         student: The built student.
@@ -103,7 +111,11 @@ class TeacherStudentDetector(BaseDetector):
         resize: bool = False,
         probe_size: int = 256,
         data_preprocessor: Mapping[str, Any] | None = None,
+        teacher_execution: Mapping[str, Any] | None = None,
+        student_execution: Mapping[str, Any] | None = None,
     ) -> None:
+        execution = TeacherExecution.of(teacher_execution)
+        training = StudentExecution.of(student_execution)
         if student_init not in (None, "inherit"):
             raise ValueError(f"student_init={student_init!r} is unknown; use None or 'inherit'.")
         if teacher is None and (teacher_ckpt is not None or student_init == "inherit"):
@@ -157,7 +169,11 @@ class TeacherStudentDetector(BaseDetector):
                     student_model.data_preprocessor, teacher_model.data_preprocessor
                 ),
                 connection.teacher_reading,
+                execution,
+                connection.pyramids.teacher_levels if connection.pyramids else None,
             )
+        self._channels_last = training.channels_last
+        self._compiled = CompiledParts(training.compile, "student") if training.compile else None
         self.student_head = self._student_reader.head
         self.teacher_head = self._teacher.head if self._teacher else None
         print_log(startup_report(connection, terms, self._schedules, weights), logger="current")
@@ -205,18 +221,25 @@ class TeacherStudentDetector(BaseDetector):
         Returns:
             Losses, and values to log whose names do not contain ``"loss"``.
         """
+        if self._channels_last:
+            # Not before weights are drawn, which follows the layout of the memory.
+            self.student.to(memory_format=torch.channels_last)
+            batch_inputs = batch_inputs.contiguous(memory_format=torch.channels_last)
         factors = self._factors() if self.distilling else {}
         active = [name for name, factor in factors.items() if factor > 0]
         if not active:
-            losses = self.student.loss(batch_inputs, batch_data_samples)
+            with self._compiling(batch_inputs):
+                losses = self.student.loss(batch_inputs, batch_data_samples)
             return {**losses, **self._keep_in_graph(self.distill.parameters())}
         gt = GroundTruth.of(batch_inputs, batch_data_samples)
         teacher_view = View(gt)
         if self._teacher and any(self.terms[name].reads_teacher for name in active):
             teacher_view = self._teacher(batch_inputs, batch_data_samples, gt)
-        with self._student_reader.recorder() as record:
+        with self._student_reader.recorder() as record, self._compiling(batch_inputs):
             losses = dict(self.student.loss(batch_inputs, batch_data_samples))
         student_view = self._student_reader.view(record, gt, batch_inputs)
+        if self._teacher is not None:
+            self._teacher.join()
         rois = self._student_reader.rois(record)
         if rois is not None:
             student_view = replace(student_view, rois=rois)
@@ -268,8 +291,12 @@ class TeacherStudentDetector(BaseDetector):
         gt = GroundTruth.of_boxes(batch_inputs, gt_boxes)
         teacher_inputs = self._teacher.renormalize(batch_inputs, batch_data_samples)
         views = []
-        for detector, inputs in ((self.student, batch_inputs), (self.teacher, teacher_inputs)):
-            features, predictions = predict_densely(detector, inputs)
+        for detector, inputs, precision in (
+            (self.student, batch_inputs, nullcontext()),
+            (self.teacher, teacher_inputs, self._teacher.precision(batch_inputs.device)),
+        ):
+            with precision:
+                features, predictions = predict_densely(detector, inputs)
             views.append(View(gt, features=features, predictions=predictions))
         return self._pyramids.views(*views)
 
@@ -303,6 +330,17 @@ class TeacherStudentDetector(BaseDetector):
             if student is None:
                 raise
             return getattr(student, name)
+
+    def _compiling(self, batch_inputs: Tensor) -> AbstractContextManager[None]:
+        """Context in which the parts of the student are those that were compiled, if any are."""
+        if self._compiled is None:
+            return nullcontext()
+        return self._compiled.active(
+            self.student,
+            self._student_reader.trained_parts(),
+            self._student_reader.recorded(),
+            tuple(batch_inputs.shape),
+        )
 
     def _factors(self) -> dict[str, float]:
         """Factor of each term's schedule for this iteration."""
