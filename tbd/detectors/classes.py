@@ -1,5 +1,7 @@
 """Which classes a detector, a checkpoint and a data set mean, and how such lists differ."""
 
+import functools
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -52,9 +54,24 @@ def label_names(dataset: Any) -> tuple[str, ...] | None:
     numbers: Mapping[int, int] | None = getattr(dataset, "cat2label", None)
     if numbers is None or not isinstance(dataset, CocoDataset):
         return dataset_classes(dataset)
-    content = load(dataset.ann_file, file_format="json", backend_args=dataset.backend_args)
-    names = {category["id"]: category["name"] for category in content["categories"]}
+    names = file_categories(dataset.ann_file, dataset.backend_args)
     return tuple(names[number] for number in sorted(numbers, key=numbers.__getitem__))
+
+
+def file_categories(file: str, backend_args: Mapping[str, Any] | None = None) -> dict[int, str]:
+    """Names of the categories of a COCO file by their ids, in the file's order."""
+    if backend_args is None and os.path.isfile(file):
+        return dict(_local_categories(file, os.stat(file).st_mtime_ns))
+    return _read_categories(load(file, file_format="json", backend_args=backend_args))
+
+
+@functools.lru_cache(maxsize=16)
+def _local_categories(file: str, changed: int) -> dict[int, str]:
+    return _read_categories(load(file, file_format="json"))
+
+
+def _read_categories(content: Mapping[str, Any]) -> dict[int, str]:
+    return {category["id"]: category["name"] for category in content["categories"]}
 
 
 def plain_datasets(dataset: Any) -> Iterator[Any]:

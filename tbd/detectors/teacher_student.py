@@ -14,6 +14,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from tbd.detectors.compiled_parts import CompiledParts
+from tbd.detectors.config_keys import check_model_keys
 from tbd.detectors.connection import connect
 from tbd.detectors.dense_inference import predict_densely
 from tbd.detectors.execution import StudentExecution, TeacherExecution
@@ -133,6 +134,7 @@ class TeacherStudentDetector(BaseDetector):
         student_config = resolve_model_config(student, student_options, key="student")
         if data_preprocessor is not None:
             student_config.setdefault("data_preprocessor", ConfigDict(data_preprocessor))
+        check_model_keys(student_config, "model.student")
         student_model = build_detector(student_config)
         super().__init__(data_preprocessor=student_model.data_preprocessor)
         self.student: BaseDetector = student_model
@@ -143,6 +145,7 @@ class TeacherStudentDetector(BaseDetector):
             teacher_model, weights = None, None
             if teacher is not None:
                 teacher_config = resolve_model_config(teacher, teacher_options, key="teacher")
+                check_model_keys(teacher_config, "model.teacher")
                 teacher_model = build_detector(without_pretrained(teacher_config))
                 weights = _fill_teacher(teacher_model, teacher_ckpt)
             terms, self._schedules = build_terms(distill or {})

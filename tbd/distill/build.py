@@ -1,10 +1,14 @@
 """From the ``distill`` of a config to terms and their schedules."""
 
+import difflib
+import re
 from collections.abc import Mapping
 from typing import Any, get_args
 
 from mmengine.config import ConfigDict
+from torch import nn
 
+from tbd.arguments import advice, check_value
 from tbd.distill.schedule import WeightSchedule
 from tbd.distill.term import DistillationTerm, Read
 from tbd.registry import MODELS
@@ -30,6 +34,43 @@ def trial_terms(
     return trial
 
 
+def check_names(configs: Mapping[str, Mapping[str, Any] | None]) -> None:
+    """Refuse names of terms that something else would be made of than is meant.
+
+    Raises:
+        ValueError: if a name is no name, would make losses of what is only logged, or drops, being
+            None, no term but looks like one that is there.
+    """
+    active = [name for name, config in configs.items() if config is not None]
+    for name in configs:
+        if not re.fullmatch(r"[A-Za-z_][\w-]*", str(name)) or hasattr(nn.ModuleDict, str(name)):
+            raise ValueError(
+                f"distill[{name!r}] is no name for a term; take letters, digits and underscores, "
+                "and no method of a dict."
+            )
+        if "loss" in name:
+            raise ValueError(
+                f"distill.{name}: MMEngine sums all values whose names contain 'loss', and with "
+                f"them what {name} only logs; name the term otherwise."
+            )
+        if configs[name] is None:
+            meant = [other for other in active if _is_misspelling(name, other)]
+            if meant:
+                raise ValueError(
+                    f"distill.{name}=None drops no term; did you mean distill.{meant[0]}? Else "
+                    f"leave the key out."
+                )
+
+
+def _is_misspelling(name: str, right: str) -> bool:
+    # PGD is another method than PKD, and pkd_2 another term than pkd: letters in another order, or
+    # long names that are nearly the same, are mistakes.
+    if name.startswith(right) or right.startswith(name):
+        return False
+    alike = difflib.SequenceMatcher(None, name, right).ratio()
+    return sorted(name) == sorted(right) or (len(right) > 4 and alike > 0.8)
+
+
 def build_terms(
     configs: Mapping[str, Mapping[str, Any] | None],
 ) -> tuple[dict[str, DistillationTerm], dict[str, WeightSchedule]]:
@@ -49,6 +90,7 @@ def build_terms(
     """
     terms: dict[str, DistillationTerm] = {}
     schedules: dict[str, WeightSchedule] = {}
+    check_names(configs)
     for name, config in configs.items():
         if config is None:
             continue
@@ -58,11 +100,12 @@ def build_terms(
         if not (isinstance(kind, type) and issubclass(kind, DistillationTerm)):
             raise ValueError(
                 f"distill.{name}.type={arguments.get('type')!r} is no distillation term; "
-                f"there are {', '.join(term_types())}."
+                f"{advice(str(arguments.get('type')), term_types())}"
             )
         try:
             term = MODELS.build(ConfigDict(arguments))
             if schedule is not None:
+                check_value(schedule, Mapping[str, Any], "schedule")
                 schedules[name] = WeightSchedule(**schedule)
         except (TypeError, ValueError) as error:
             raise type(error)(f"distill.{name}: {error}") from error

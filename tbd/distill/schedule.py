@@ -6,6 +6,8 @@ from typing import Literal
 
 from mmengine.logging import MessageHub
 
+from tbd.arguments import checked
+
 Decay = Literal["linear", "cosine"]
 
 
@@ -33,6 +35,7 @@ class Progress:
         return cls(int(values[0]), int(values[1]), int(values[2] or 1))
 
 
+@checked
 class WeightSchedule:
     """Factor on a term's losses: warm-up, then 1, decay, then nothing.
 
@@ -65,18 +68,8 @@ class WeightSchedule:
     ) -> None:
         lengths = {"warm_up": warm_up, "decay_from": decay_from, "off": off, "final": final}
         for name, value in lengths.items():
-            if name == "decay_from" and value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise TypeError(f"schedule.{name}={value!r} must be a number.")
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"schedule.{name}={value} must be finite and not negative.")
-        if not isinstance(by_epoch, bool):
-            raise TypeError(f"schedule.by_epoch={by_epoch!r} must be True or False.")
-        if decay not in (None, "linear", "cosine"):
-            raise ValueError(
-                f"schedule.decay={decay!r} is unknown; choose 'linear', 'cosine' or None."
-            )
+            if value is not None and value < 0:
+                raise ValueError(f"schedule.{name}={value} must not be negative.")
         if final > 1:
             raise ValueError(f"schedule.final={final} must be in [0, 1].")
         if decay is None and (decay_from is not None or final):

@@ -1,6 +1,7 @@
 """The life of one run, in the order in which it goes.
 
-1. :mod:`~tbd.engine.config`: the config is loaded, options of the command line over it.
+1. :mod:`~tbd.engine.config`: the config is loaded, options of the command line over it, and
+   :mod:`~tbd.engine.config_check` looks for what a run would pass over.
 2. :mod:`~tbd.engine.data_check`: every annotation file that it will read is there.
 3. :mod:`~tbd.engine.resume`: an interrupted run goes on from its last good checkpoint.
 4. :mod:`~tbd.engine.launch`: one process or many start, on machines without a GPU too.
@@ -14,12 +15,14 @@
 """
 
 from tbd.engine.config import load_config, move_data_root
+from tbd.engine.config_check import check_config
 from tbd.engine.data_check import check_data
 from tbd.engine.evaluation import evaluate
 from tbd.engine.export import export_student
 from tbd.engine.hooks import (
     ClassCountsHook,
     ClassListCheckHook,
+    ConfigCheckHook,
     DensePredictionsHook,
     EpochSeedHook,
     GenerativeVisualizationHook,
@@ -39,6 +42,7 @@ __all__ = [
     "NEEDED_HOOKS",
     "ClassCountsHook",
     "ClassListCheckHook",
+    "ConfigCheckHook",
     "DensePredictionsHook",
     "EpochSeedHook",
     "GenerativeVisualizationHook",
@@ -48,6 +52,7 @@ __all__ = [
     "StopDistillationHook",
     "StudentExportHook",
     "bring_needed_hooks",
+    "check_config",
     "check_data",
     "evaluate",
     "export_student",

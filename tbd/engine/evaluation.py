@@ -11,6 +11,7 @@ from tbd.detectors import resolve_model_config
 from tbd.detectors.weights import load_strictly
 from tbd.engine.config import load_config
 from tbd.engine.data_check import check_data
+from tbd.engine.hooks.class_list import ClassListCheckHook
 from tbd.engine.launch import launched
 from tbd.engine.runner import build_runner, resolve_work_dir
 from tbd.engine.wrappers import unwrap
@@ -72,6 +73,7 @@ def _test(
 ) -> dict[str, float]:
     runner = build_runner(cfg)
     load_strictly(unwrap(runner.model), loaded, f"checkpoint={checkpoint!r}")
+    runner.register_hook(ClassListCheckHook())
     if out is not None:
         runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=out))
     return runner.test()

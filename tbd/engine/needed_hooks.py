@@ -5,10 +5,12 @@ from mmengine.hooks import Hook
 from tbd.compat import bring_hooks
 from tbd.detectors import TeacherStudentDetector
 from tbd.engine.hooks.class_list import ClassListCheckHook
+from tbd.engine.hooks.config_check import ConfigCheckHook
 from tbd.engine.hooks.epoch_seed import EpochSeedHook
 from tbd.engine.hooks.student_export import StudentExportHook
 
 NEEDED_HOOKS: dict[str, type[Hook]] = {
+    "config_check": ConfigCheckHook,
     "seed": EpochSeedHook,
     "class_check": ClassListCheckHook,
     "export": StudentExportHook,

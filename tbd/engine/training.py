@@ -9,6 +9,7 @@ from mmengine.device import is_cuda_available, is_musa_available, is_npu_availab
 from mmengine.logging import print_log
 
 from tbd.engine.config import load_config
+from tbd.engine.config_check import check_config
 from tbd.engine.data_check import check_data
 from tbd.engine.hooks.progress_file import ProgressFileHook
 from tbd.engine.launch import launched
@@ -47,6 +48,7 @@ def train(
         ValueError: An option does not fit the config or the machine.
     """
     cfg = load_config(config, options)
+    check_config(cfg)
     cfg.work_dir = resolve_work_dir(cfg, config, work_dir)
     if amp:
         _enable_amp(cfg)

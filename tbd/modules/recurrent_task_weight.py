@@ -1,7 +1,7 @@
 """Task weights that the levels of a pyramid find together."""
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -59,14 +59,6 @@ class RecurrentTaskWeightGenerator(nn.Module):
         ):
             if number < 1:
                 raise ValueError(f"weight_generator: {name}={number} must be at least 1.")
-        for name, value, known in (
-            ("nonlinearity", nonlinearity, get_args(Nonlinearity)),
-            ("initial_state", initial_state, get_args(InitialState)),
-        ):
-            if value not in known:
-                raise ValueError(
-                    f"weight_generator: {name}={value!r} must be one of {', '.join(known)}."
-                )
         self.num_levels = num_levels
         self.rnn = nn.RNN(
             _QUANTITIES,

@@ -99,13 +99,13 @@ def test_files_that_do_not_belong_together_are_an_error(tmp_path):
 
 def test_settings_out_of_range_are_errors(tmp_path):
     write_mnist(tmp_path)
-    with pytest.raises(ValueError, match=r"dataset\.split='test'"):
+    with pytest.raises(ValueError, match=r"split='test'"):
         DigitsDataset("test")
     with pytest.raises(ValueError, match=r"dataset\.val_every=1 "):
         DigitsDataset("train", val_every=1)
     with pytest.raises(ValueError, match=r"dataset\.image_size=8"):
         DigitsDataset("train", image_size=8)
-    with pytest.raises(ValueError, match=r"dataset\.files='test'"):
+    with pytest.raises(ValueError, match=r"files='test'"):
         MNISTDataset(str(tmp_path), "train", files="test")
 
 

@@ -404,7 +404,7 @@ def test_teacher_sees_the_image_as_its_own_preprocessor_makes_it():
         ({"allow_random_teacher": False}, ValueError, r"model\.teacher_ckpt"),
         ({"teacher_ckpt": "no/such/file.pth"}, FileNotFoundError, r"no/such/file\.pth"),
         ({"student": "no/such/config.py"}, FileNotFoundError, r"student='no/such/config\.py'"),
-        ({"student": 3}, TypeError, "student must be a config path or a model dict"),
+        ({"student": 3}, TypeError, "student=3 must be a text or a dict"),
         ({"student_init": "copy"}, ValueError, "student_init='copy'"),
         (
             {"distill": dict(hd=dict(type="tbd.Harmony"))},

@@ -163,8 +163,8 @@ def test_another_number_of_levels_is_an_error():
         (dict(num_layers=0), "num_layers=0 must be at least 1"),
         (dict(num_levels=0), "num_levels=0 must be at least 1"),
         (dict(hidden_channels=0), "hidden_channels=0 must be at least 1"),
-        (dict(nonlinearity="gelu"), "nonlinearity='gelu' must be one of tanh, relu"),
-        (dict(initial_state="random"), "initial_state='random' must be one of zero, learned"),
+        (dict(nonlinearity="gelu"), "nonlinearity='gelu' must be 'tanh' or 'relu'"),
+        (dict(initial_state="random"), "initial_state='random' must be 'zero' or 'learned'"),
     ],
 )
 def test_settings_out_of_range_are_errors(setting, message):

@@ -2,6 +2,7 @@
 
 from tbd.engine.hooks.class_counts import ClassCountsHook
 from tbd.engine.hooks.class_list import ClassListCheckHook
+from tbd.engine.hooks.config_check import ConfigCheckHook
 from tbd.engine.hooks.dense_predictions import DensePredictionsHook
 from tbd.engine.hooks.epoch_seed import EpochSeedHook
 from tbd.engine.hooks.generative_visualization import GenerativeVisualizationHook
@@ -15,6 +16,7 @@ from tbd.engine.hooks.student_export import StudentExportHook
 __all__ = [
     "ClassCountsHook",
     "ClassListCheckHook",
+    "ConfigCheckHook",
     "DensePredictionsHook",
     "EpochSeedHook",
     "GenerativeVisualizationHook",

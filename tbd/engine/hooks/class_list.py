@@ -1,7 +1,6 @@
 """Agreement of the class lists of teacher, student and data set."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -11,58 +10,76 @@ from tbd.detectors.classes import (
     count_classes,
     dataset_classes,
     describe_difference,
-    label_names,
     list_names,
-    plain_datasets,
 )
+from tbd.engine.label_check import check_labels, check_metrics, other_datasets
 from tbd.engine.wrappers import unwrap
 from tbd.registry import HOOKS
 
-_DATA = "data set (train_dataloader.dataset.metainfo)"
+DATA = "train_dataloader.dataset"
+_DATA = f"data set ({DATA}.metainfo)"
 
 
 @HOOKS.register_module()
 class ClassListCheckHook(Hook):
-    """Check before training that teacher, student and data set mean the same classes.
+    """Check before a run that teacher, student and all data sets mean the same classes.
 
     A teacher of other classes, or of the same ones in another order, would distill
     nonsense without any error. Its class names are known where its checkpoint records
     them; a model with ``allow_class_mismatch=True`` is free to have another teacher where no
     term compares classes. Where the model has a ``class_map``, the names that it pairs are logged.
-    The names that a data set declares must be those behind its labels, which in a COCO
-    file follow the file's order.
+    The names that each data set of the run declares (training, validation, test, and those inside
+    wrappers) must be those behind its labels, which in a COCO file follow the file's order.
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Compare the class lists; a detector that is not distilled is not looked at.
+        """Compare the class lists; only a distillation has a teacher to compare.
 
         Raises:
             ValueError: They differ.
         """
         model = unwrap(runner.model)
         classes = dataset_classes(runner.train_dataloader.dataset)
-        if not isinstance(model, TeacherStudentDetector) or classes is None:
+        if classes is None:
             return
-        compare = any(term.compares_classes for term in model.terms.values())
-        if model.teacher_classes and model.classes is not None:
-            pairs = model.classes.names(model.teacher_classes, classes)
-            runner.logger.info(f"model.class_map: {', '.join(pairs)}")
-        elif model.teacher_classes and (
-            compare or not runner.cfg.model.get("allow_class_mismatch")
-        ):
-            _check_names(model.teacher_classes, classes)
-        count = count_classes(model.student)
-        if count not in (None, len(classes)):
-            raise ValueError(
-                f"The student (model.student) tells apart {count} classes, the {_DATA} has "
-                f"{len(classes)}: {list_names(classes)}. Set num_classes={len(classes)} for the "
-                "bbox_head in model.student_options, or metainfo.classes of the data set."
-            )
-        for dataset in plain_datasets(runner.train_dataloader.dataset):
-            _check_labels(dataset, classes)
+        if isinstance(model, TeacherStudentDetector):
+            _check_model(runner, model, classes)
+        check_labels(runner.train_dataloader.dataset, DATA, classes)
+        for key, dataset in other_datasets(runner):
+            check_labels(dataset, key, classes)
+        for key in ("val_evaluator", "test_evaluator"):
+            check_metrics(runner.cfg.get(key), key, classes)
+
+    def before_test(self, runner: Runner) -> None:
+        """Compare the class names of the test data with its labels.
+
+        Raises:
+            ValueError: They differ.
+        """
+        dataset = runner.test_loop.dataloader.dataset
+        classes = dataset_classes(dataset)
+        if classes is not None:
+            check_labels(dataset, "test_dataloader.dataset", classes)
+            check_metrics(runner.cfg.get("test_evaluator"), "test_evaluator", classes)
 
 
-def _check_names(teacher: Sequence[str], data: Sequence[str]) -> None:
+def _check_model(runner: Runner, model: TeacherStudentDetector, classes: Sequence[str]) -> None:
+    compare = any(term.compares_classes for term in model.terms.values())
+    if model.teacher_classes and model.classes is not None:
+        pairs = model.classes.names(model.teacher_classes, classes)
+        runner.logger.info(f"model.class_map: {', '.join(pairs)}")
+    elif model.teacher_classes and (compare or not runner.cfg.model.get("allow_class_mismatch")):
+        _check_teacher(model.teacher_classes, classes)
+    count = count_classes(model.student)
+    if count not in (None, len(classes)):
+        raise ValueError(
+            f"The student (model.student) tells apart {count} classes, the {_DATA} has "
+            f"{len(classes)}: {list_names(classes)}. Set num_classes={len(classes)} for the "
+            "bbox_head in model.student_options, or metainfo.classes of the data set."
+        )
+
+
+def _check_teacher(teacher: Sequence[str], data: Sequence[str]) -> None:
     difference = describe_difference(teacher, data, "the teacher", "the data set")
     if difference is None:
         return
@@ -72,16 +89,4 @@ def _check_names(teacher: Sequence[str], data: Sequence[str]) -> None:
         "teacher that was trained on the data set's; or say which classes of the teacher are which "
         "of the data set's by model.class_map; or, where no term compares classes, "
         "model.allow_class_mismatch=True."
-    )
-
-
-def _check_labels(dataset: Any, data: Sequence[str]) -> None:
-    names = label_names(dataset)
-    difference = names and describe_difference(names, data, "the annotations", "metainfo.classes")
-    if not difference:
-        return
-    raise ValueError(
-        f"The labels of train_dataloader.dataset do not mean its metainfo.classes: {difference}. "
-        f"MMDetection numbers classes in the order of the annotation file ({dataset.ann_file}); "
-        "write its categories and metainfo.classes in the same order and spelling."
     )

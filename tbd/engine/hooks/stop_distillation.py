@@ -21,7 +21,11 @@ class StopDistillationHook(MilestoneHook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Refuse a model that does not distill."""
+        """Refuse a model that does not distill, and an end that the training does not reach.
+
+        Raises:
+            ValueError: The hook has no effect.
+        """
         model = unwrap(runner.model)
         if not hasattr(model, "stop_distillation"):
             raise ValueError(
@@ -29,6 +33,17 @@ class StopDistillationHook(MilestoneHook):
                 f"{type(model).__name__}, which does not distill; remove the hook, or use "
                 "model.type='tbd.TeacherStudentDetector'"
             )
+
+        for unit, value, end in (
+            ("epoch", self.epoch, runner.max_epochs),
+            ("iteration", self.iteration, runner.max_iters),
+        ):
+            if value is not None and value >= end:
+                raise ValueError(
+                    f"custom_hooks: tbd.StopDistillationHook is set with {unit}={value}, which a "
+                    f"training of {end}, counted from 0, never reaches; set it below {end}, or "
+                    "remove the hook."
+                )
 
     def apply(self, runner: Runner, reached: bool) -> None:
         """Stop for good."""

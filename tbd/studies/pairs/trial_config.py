@@ -30,6 +30,8 @@ _LEFT_OUT_HOOKS = (
     "tbd.HarmonyVisualizationHook",
     # A phase would take the whole trial.
     "tbd.ParaphraserPhaseHook",
+    # It acts after the trial's end.
+    "tbd.StopDistillationHook",
 )
 
 

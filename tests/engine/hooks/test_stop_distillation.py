@@ -19,7 +19,12 @@ class Distilling(nn.Module):
 
 def distilled_steps(hook, model, epochs, iterations, start=0):
     """(epoch, iteration) of the steps that a loop from epoch ``start`` on would distill."""
-    runner = SimpleNamespace(model=model, logger=logging.getLogger())
+    runner = SimpleNamespace(
+        model=model,
+        logger=logging.getLogger(),
+        max_epochs=epochs,
+        max_iters=epochs * iterations,
+    )
     hook.before_train(runner)
     steps = []
     for epoch in range(start, epochs):
@@ -63,6 +68,12 @@ def test_zero_never_distills():
 def test_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message):
         StopDistillationHook(**options)
+
+
+@pytest.mark.parametrize("options", [dict(epoch=2), dict(iteration=6)])
+def test_an_end_that_is_never_reached_is_refused(options):
+    with pytest.raises(ValueError, match="never reaches; set it below"):
+        distilled_steps(StopDistillationHook(**options), Distilling(), 2, 3)
 
 
 def test_a_plain_detector_is_refused():

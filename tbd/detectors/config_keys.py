@@ -1,0 +1,111 @@
+"""Keys of a model's config that no part of the model reads."""
+
+import difflib
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from mmdet.registry import MODELS, TASK_UTILS
+from mmengine.registry import DefaultScope
+
+# Settings that are plain dicts, read key by key, so that a misspelt key goes unseen.
+_SETTINGS = ("train_cfg", "test_cfg")
+_POSITIVE = ("ratios", "scales", "strides", "octave_base_scale", "scales_per_octave", "base_sizes")
+_NEAR = 0.75
+# cfg.get("name"), cfg["name"], cfg.name, "name" in cfg
+_LOOKED_UP = re.compile(
+    r"""cfg(?:\.get\(|\.pop\(|\[)\s*['"](\w+)|cfg\.(\w+)|['"](\w+)['"] (?:not )?in [\w.]*cfg"""
+)
+
+
+def check_model_keys(config: Mapping[str, Any], key: str) -> None:
+    """Refuse misspelt keys of ``train_cfg`` and ``test_cfg``, and anchors that are no boxes.
+
+    A key is taken for misspelt if none of the model's classes reads it and one that they do read
+    is alike. MMDetection's own configs have keys that nothing reads, such as ``debug``.
+
+    Args:
+        config: Model config.
+        key: Its config key, for messages.
+
+    Raises:
+        ValueError: A key is misspelt, or a size or ratio of anchors is not positive.
+    """
+    read: set[str] | None = None
+    for name in _SETTINGS:
+        for place, setting in _plain_keys(config.get(name), f"{key}.{name}"):
+            read = _keys_read(config) if read is None else read
+            if setting in read:
+                continue
+            near = difflib.get_close_matches(setting, sorted(read), n=1, cutoff=_NEAR)
+            if near:
+                raise ValueError(
+                    f"{place}.{setting} is read by no part of {config.get('type')}; did you mean "
+                    f"{place}.{near[0]}?"
+                )
+    _check_anchors(config, key)
+
+
+def _plain_keys(node: Any, key: str) -> Iterator[tuple[str, str]]:
+    """Yield place and name of each key, but for those of parts with a type, which check them."""
+    if isinstance(node, Mapping) and "type" not in node:
+        for name, item in node.items():
+            yield key, str(name)
+            yield from _plain_keys(item, f"{key}.{name}")
+    elif isinstance(node, list | tuple):
+        for index, item in enumerate(node):
+            yield from _plain_keys(item, f"{key}[{index}]")
+
+
+def _keys_read(config: Mapping[str, Any]) -> set[str]:
+    """Names that the classes of a model look up in their settings."""
+    found = {"type"}
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        for kind in set(_types(config)):
+            cls = kind if isinstance(kind, type) else MODELS.get(kind) or TASK_UTILS.get(kind)
+            for base in getattr(cls, "__mro__", ()):
+                found |= _keys_in_source(base)
+    return found
+
+
+@cache
+def _keys_in_source(cls: type) -> frozenset[str]:
+    if not str(cls.__module__).startswith(("mmdet", "tbd", "mmcv")):
+        return frozenset()
+    source = inspect.getsource(inspect.getmodule(cls) or cls)
+    return frozenset(name for match in _LOOKED_UP.findall(source) for name in match if name)
+
+
+def _types(node: Any) -> Iterator[Any]:
+    if isinstance(node, Mapping):
+        if isinstance(node.get("type"), str | type):
+            yield node["type"]
+        for item in node.values():
+            yield from _types(item)
+    elif isinstance(node, list | tuple):
+        for item in node:
+            yield from _types(item)
+
+
+def _check_anchors(node: Any, key: str) -> None:
+    if isinstance(node, list | tuple):
+        for index, item in enumerate(node):
+            _check_anchors(item, f"{key}[{index}]")
+    if not isinstance(node, Mapping):
+        return
+    for name, item in node.items():
+        _check_anchors(item, f"{key}.{name}")
+        if name in _POSITIVE and "AnchorGenerator" in str(node.get("type")):
+            for number in _flat(item):
+                if isinstance(number, int | float) and not number > 0:
+                    raise ValueError(f"{key}.{name}={item!r} must be positive, each of them.")
+
+
+def _flat(node: Any) -> Iterator[Any]:
+    if isinstance(node, list | tuple):
+        for item in node:
+            yield from _flat(item)
+    else:
+        yield node

@@ -1,0 +1,127 @@
+import os.path as osp
+from pathlib import Path
+
+import mmdet
+import pytest
+from shipped import CONFIGS, shipped
+from tiny import retinanet, wrapper
+from tiny_run import config_dict, write_config, write_data
+
+from tbd.engine import check_config, load_config, train
+from tbd.engine.config_check import check_custom_keys
+from tbd.registry import MODELS
+
+MMDETECTION = Path(mmdet.__file__).parent / ".mim" / "configs"
+
+
+def config(tmp_path, **options):
+    return load_config(write_config(tmp_path / "run.py", config_dict(tmp_path, wrapper())), options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"traiin_cfg": dict(max_epochs=3)}, r"traiin_cfg=.* did you mean train_cfg\?"),
+        ({"optim_wraper": dict()}, r"optim_wraper=.* did you mean optim_wrapper\?"),
+        ({"custom_hook": []}, r"custom_hook=\[\] .* did you mean custom_hooks\?"),
+        ({"load_form": "a.pth"}, "did you mean load_from"),
+        (
+            {"auto_scale_lr": dict(enabel=True)},
+            r"auto_scale_lr\.enabel=True.*did you mean enable",
+        ),
+        ({"default_hooks.exprt": None}, r"default_hooks\.exprt=None.* did you mean export\?"),
+        ({"default_hooks.chekpoint": dict(interval=5)}, "has no type.* did you mean checkpoint"),
+        ({"default_hooks.loger": dict(type="LoggerHook")}, "call it default_hooks.logger"),
+        ({"default_hooks.checkpoint.intervall": 5}, r"checkpoint\.intervall=5.*\.interval\?"),
+        ({"default_hooks.checkpoint.interval": 0}, r"interval=0 writes no checkpoint"),
+        ({"default_hooks.checkpoint.interval": True}, "interval=True must be an integer"),
+        ({"optim_wrapper.optimizer.lr": float("nan")}, r"optimizer\.lr=nan must be a finite"),
+        ({"optim_wrapper.optimizer.lr": "0.1"}, r"optimizer\.lr='0\.1' must be a finite number"),
+        ({"optim_wrapper.optimizer.lr": -1}, r"optimizer\.lr=-1 must not be negative"),
+        ({"optim_wrapper.paramwise_cfg": dict(custom_key={})}, "did you mean .*custom_keys"),
+        ({"train_cfg.max_epochs": 0}, r"train_cfg\.max_epochs=0 trains nothing"),
+        ({"custom_hooks": dict(type="EMAHook")}, "custom_hooks=.* must be a list"),
+        ({"model.distill.hd.loss_weight": float("nan")}, r"model\.distill\.hd\.loss_weight=nan"),
+    ],
+)
+def test_what_a_run_would_pass_over_is_refused(tmp_path, options, message):
+    cfg = config(tmp_path, **options)
+    with pytest.raises((TypeError, ValueError), match=message):
+        check_config(cfg)
+
+
+def test_a_tiny_config_passes_with_variables_of_its_own(tmp_path):
+    check_config(config(tmp_path, my_scale=3, val_evaluator_full=dict(type="CocoMetric")))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_no_shipped_config_is_complained_of(name):
+    check_config(shipped(name))
+
+
+@pytest.mark.slow
+@pytest.mark.openmmlab
+def test_none_of_mmdetections_configs_is_complained_of():
+    checked = 0
+    for file in sorted(MMDETECTION.rglob("*.py")):
+        if "_base_" in file.parts:
+            continue
+        try:
+            cfg = load_config(str(file))
+        except (ImportError, FileNotFoundError):
+            # It needs another package, or one of its bases is not in the distribution.
+            continue
+        check_config(cfg)
+        checked += 1
+    assert checked > 500
+
+
+def test_misspelt_settings_of_the_student_are_refused():
+    with pytest.raises(ValueError, match=r"student\.test_cfg\.score_th .*test_cfg\.score_thr"):
+        MODELS.build(wrapper(student_options=dict(test_cfg=dict(score_th=0.3))))
+    with pytest.raises(ValueError, match=r"train_cfg\.asigner.*train_cfg\.assigner"):
+        MODELS.build(wrapper(student_options=dict(train_cfg=dict(asigner=dict()))))
+
+
+def test_anchors_that_are_no_boxes_are_refused():
+    student = retinanet()
+    student["bbox_head"]["anchor_generator"]["ratios"] = [1.0, -2.0]
+    with pytest.raises(ValueError, match=r"anchor_generator\.ratios=\[1\.0, -2\.0\] must be pos"):
+        MODELS.build(wrapper(student=student))
+
+
+@pytest.mark.parametrize(
+    ("distill", "message"),
+    [
+        (dict(tdf=None), r"distill\.tdf=None drops no term; did you mean distill\.tfd\?"),
+        (dict(my_loss=dict(type="tbd.HarmonyDistillation")), "distill.my_loss: MMEngine sums all"),
+        ({"a.b": dict(type="tbd.HarmonyDistillation")}, r"distill\['a\.b'\] is no name"),
+        (dict(hd=dict(type="tbd.HarmonyDistilation")), "did you mean tbd.HarmonyDistillation"),
+        (dict(hd=dict(type="tbd.HarmonyDistillation", schedule=3)), "schedule=3 must be a dict"),
+    ],
+)
+def test_terms_under_names_that_would_mislead_are_refused(distill, message):
+    terms = wrapper()["distill"] | distill
+    with pytest.raises((TypeError, ValueError), match=message):
+        MODELS.build(wrapper(distill=terms))
+
+
+def test_dropping_a_term_for_a_method_of_a_like_name_is_no_mistake():
+    MODELS.build(wrapper(distill=dict(pgd=None, pkd=dict(type="tbd.PearsonFeatureDistillation"))))
+
+
+def test_a_misspelt_name_of_parameters_is_refused():
+    names = ["student.backbone.conv1.weight", "student.neck.conv.bias"]
+    keys = dict(backbone=dict(lr_mult=0.1), absolute_pos_embed=dict(decay_mult=0.0))
+    check_custom_keys(dict(paramwise_cfg=dict(custom_keys=keys)), names)
+    with pytest.raises(ValueError, match=r"custom_keys\['bakbone'\].*did you mean 'backbone'"):
+        check_custom_keys(dict(paramwise_cfg=dict(custom_keys=dict(bakbone={}))), names)
+
+
+def test_a_training_is_refused_before_it_leaves_a_trace(tmp_path):
+    write_data(tmp_path / "data")
+    content = config_dict(tmp_path / "data", wrapper())
+    content["traiin_cfg"] = dict(max_epochs=9)
+    with pytest.raises(ValueError, match="did you mean train_cfg"):
+        train(write_config(tmp_path / "run.py", content), str(tmp_path / "work"))
+    assert not osp.exists(tmp_path / "work")
