@@ -68,6 +68,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=int, default=1, metavar="N", help="runs at a time. Default: 1"
     )
     parser.add_argument(
+        "--gradient-shares",
+        action="store_true",
+        help="measure in each training how hard each loss pulls at the student's neck",
+    )
+    parser.add_argument(
         "--test-data",
         metavar="PATH",
         help="train nothing, and evaluate finished runs on this COCO file or folder",
@@ -89,6 +94,7 @@ def run(args: argparse.Namespace) -> None:
         num_pictures=args.pictures,
         jobs=args.jobs,
         step_cost=not args.no_step_cost,
+        gradient_shares=args.gradient_shares,
         test_data=args.test_data,
         verbose=args.verbose,
     )

@@ -32,6 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--progress-file", metavar="FILE.json", help="keep step, loss and time left in this file"
     )
+    parser.add_argument(
+        "--gradient-file",
+        metavar="FILE.json",
+        help="measure at three moments how hard each loss pulls at the student's neck",
+    )
     add_cfg_options(parser)
     add_launcher(parser)
 
@@ -48,4 +53,5 @@ def run(args: argparse.Namespace) -> None:
         auto_scale_lr=args.auto_scale_lr,
         launcher=args.launcher,
         progress_file=args.progress_file,
+        gradient_file=args.gradient_file,
     )

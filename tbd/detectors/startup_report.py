@@ -29,6 +29,8 @@ def startup_report(
         lines.append(f"  classes: {connection.classes}")
     for name, term in terms.items():
         schedule = f" [{schedules[name]}]" if name in schedules else ""
+        if term.auto_weight is not None:
+            schedule += " [times a weight that is set automatically]"
         acts_on = ", ".join(_acts_on(term, student, teacher or NO_TEACHER))
         lines.append(f"  term {name}: {term.describe()} on {acts_on}{schedule}")
     if not terms:

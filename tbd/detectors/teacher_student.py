@@ -24,6 +24,7 @@ from tbd.detectors.randomness import isolated_randomness
 from tbd.detectors.reader import DetectorReader
 from tbd.detectors.renormalization import InputRenormalization
 from tbd.detectors.startup_report import startup_report
+from tbd.detectors.term_balance import TermBalance
 from tbd.detectors.weights import (
     TeacherWeights,
     inherit_from_teacher,
@@ -73,6 +74,9 @@ class TeacherStudentDetector(BaseDetector):
             are brought to the size of the student's.
         probe_size: Height and width in pixels of the empty image that is run
             through both detectors to learn their channels and strides.
+        auto_share: Share of the norm of the gradients on the student's neck that the
+            terms with ``loss_weight="auto"`` get together, in (0, 1); the rest is the
+            student's own loss. Their weights are set once, over the first iterations.
         data_preprocessor: Used for a student whose config has none, as
             MMEngine's Runner does with the top-level key of this name.
         teacher_execution: How the teacher is run: ``fold_norms``, ``channels_last``,
@@ -86,6 +90,7 @@ class TeacherStudentDetector(BaseDetector):
         student_config: Its plain model config.
         distilling: False once :meth:`stop_distillation` was called.
         teacher_classes: Class names in the teacher's checkpoint, if it has any.
+        balance: Weighs the terms, and measures how they act beside the student's loss.
         classes: Pairing of the classes by ``class_map``, or None.
         student_head: Name of the student's dense head, where a term reads it.
         teacher_head: Name of the teacher's dense head, likewise.
@@ -111,6 +116,7 @@ class TeacherStudentDetector(BaseDetector):
         level_map: Sequence[Sequence[int]] | None = None,
         resize: bool = False,
         probe_size: int = 256,
+        auto_share: float = 0.5,
         data_preprocessor: Mapping[str, Any] | None = None,
         teacher_execution: Mapping[str, Any] | None = None,
         student_execution: Mapping[str, Any] | None = None,
@@ -150,6 +156,7 @@ class TeacherStudentDetector(BaseDetector):
                 weights = _fill_teacher(teacher_model, teacher_ckpt)
             terms, self._schedules = build_terms(distill or {})
             self.distill = nn.ModuleDict(terms)
+            self.balance = TermBalance(terms, auto_share)
             connection = connect(
                 terms,
                 student_model,
@@ -238,7 +245,11 @@ class TeacherStudentDetector(BaseDetector):
         teacher_view = View(gt)
         if self._teacher and any(self.terms[name].reads_teacher for name in active):
             teacher_view = self._teacher(batch_inputs, batch_data_samples, gt)
-        with self._student_reader.recorder() as record, self._compiling(batch_inputs):
+        with (
+            self._student_reader.recorder() as record,
+            self.balance.watching(self.student, active),
+            self._compiling(batch_inputs),
+        ):
             losses = dict(self.student.loss(batch_inputs, batch_data_samples))
         student_view = self._student_reader.view(record, gt, batch_inputs)
         if self._teacher is not None:
@@ -255,9 +266,9 @@ class TeacherStudentDetector(BaseDetector):
         if self.classes is not None:
             student_view, teacher_view = self.classes.views(student_view, teacher_view)
         with without_autocast(batch_inputs.device):
-            for name in active:
-                for key, value in self.terms[name](student_view, teacher_view).items():
-                    losses[f"{name}.{key}"] = value * factors[name] if "loss" in key else value
+            found = {name: self.terms[name](student_view, teacher_view) for name in active}
+            for name, values in self.balance.weigh(losses, found, factors).items():
+                losses |= {f"{name}.{key}": value for key, value in values.items()}
         for name in self._schedules:
             losses[f"{name}.schedule"] = batch_inputs.new_tensor(factors[name])
         idle = [

@@ -13,6 +13,9 @@ from tbd.distill.schedule import WeightSchedule
 from tbd.distill.term import DistillationTerm, Read
 from tbd.registry import MODELS
 
+AUTO = "auto"
+"""The ``loss_weight`` of a term whose weight is set by the norms of gradients."""
+
 
 def term_types() -> list[str]:
     """Types of all distillation terms, as configs name them."""
@@ -79,7 +82,8 @@ def build_terms(
     Args:
         configs: Config of each term by name, or None for a term that is left
             out. The key ``schedule`` of a config holds the arguments of its
-            :class:`WeightSchedule`, whatever the type of the term.
+            :class:`WeightSchedule`, whatever the type of the term; its
+            ``loss_weight`` may be ``"auto"``.
 
     Returns:
         The terms, and the schedules of those that have one, by name.
@@ -96,6 +100,9 @@ def build_terms(
             continue
         arguments = dict(config)
         schedule = arguments.pop("schedule", None)
+        automatic = arguments.get("loss_weight") == AUTO
+        if automatic:
+            arguments["loss_weight"] = 1.0
         kind = MODELS.get(str(arguments.get("type")))
         if not (isinstance(kind, type) and issubclass(kind, DistillationTerm)):
             raise ValueError(
@@ -104,6 +111,8 @@ def build_terms(
             )
         try:
             term = MODELS.build(ConfigDict(arguments))
+            if automatic:
+                term.weigh_automatically()
             if schedule is not None:
                 check_value(schedule, Mapping[str, Any], "schedule")
                 schedules[name] = WeightSchedule(**schedule)

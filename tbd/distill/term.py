@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from tbd.distill.spec import DetectorSpec
@@ -64,6 +65,8 @@ class DistillationTerm(nn.Module, ABC):
         teacher_modules: Likewise of the teacher.
         trial_options: Arguments with which it also runs on random weights, where
             a trial of few steps or a measurement cannot wait for training.
+        auto_weight: Factor that the wrapper sets once, in a buffer; 0 until then, None where
+            ``loss_weight`` is a number. Beside it ``loss_weight`` is 1.
         compares_classes: Whether classes of both sides are paired by their
             number, so that these must mean the same.
     """
@@ -74,12 +77,18 @@ class DistillationTerm(nn.Module, ABC):
     teacher_modules: tuple[str, ...] = ()
     trial_options: ClassVar[Mapping[str, Any]] = {}
     compares_classes: bool = False
+    auto_weight: Tensor | None
 
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
         if not (math.isfinite(loss_weight) and loss_weight >= 0):
             raise ValueError(f"loss_weight={loss_weight} must be finite and not negative.")
         self.loss_weight = loss_weight
+        self.register_buffer("auto_weight", None)
+
+    def weigh_automatically(self) -> None:
+        """Leave the weight to the wrapper; it is kept in checkpoints."""
+        self.register_buffer("auto_weight", torch.zeros(()))
 
     def connect(self, student: DetectorSpec, teacher: DetectorSpec) -> None:
         """Check that the pair suits the term and create its layers.

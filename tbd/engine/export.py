@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 
 from tbd.compat import load_checkpoint
 from tbd.detectors import build_detector, resolve_model_config, student_state_dict
-from tbd.detectors.weights import load_strictly
+from tbd.detectors.weights import TERM_PREFIX, load_strictly
 from tbd.engine.config import load_config
 from tbd.engine.plain_model import plain_model
 from tbd.files import replacing, write_file
@@ -116,6 +116,17 @@ def _unread_parts_of_tbd(cfg: Config) -> list[str]:
     return [key for key in cfg if key not in read and parts_of_tbd(Config({key: cfg[key]}))]
 
 
+def automatic_weights(state_dict: Mapping[str, torch.Tensor]) -> dict[str, float]:
+    """Weights of terms that a distillation set by itself, from its checkpoint, by term."""
+    found = {}
+    for key, value in state_dict.items():
+        start, _, rest = key.removeprefix("module.").partition(TERM_PREFIX)
+        name, _, last = rest.rpartition(".")
+        if not start and last == "auto_weight":
+            found[name] = float(f"{float(value):.6g}")
+    return found
+
+
 def write_student(
     checkpoint: Mapping[str, Any], cfg: Config, out_dir: str | Path, filename: str
 ) -> str:
@@ -136,7 +147,12 @@ def write_student(
     folder = Path(out_dir)
     meta = checkpoint.get("meta") or {}
     kept = {key: _builtin(meta[key]) for key in ("epoch", "iter", "dataset_meta") if key in meta}
-    weights = student_state_dict(checkpoint.get("state_dict", checkpoint))
+    state_dict = checkpoint.get("state_dict", checkpoint)
+    weights = student_state_dict(state_dict)
+    automatic = automatic_weights(state_dict)
+    if automatic:
+        # A record for people: no part of MMEngine reads this key.
+        cfg = Config({**cfg.to_dict(), "distillation_weights": automatic}, filename=cfg.filename)
     text = cfg.pretty_text
     student = {
         "meta": {**kept, "cfg": text},

@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from tbd.engine.config import load_config
 from tbd.engine.config_check import check_config
 from tbd.engine.data_check import check_data
+from tbd.engine.hooks.gradient_shares import GradientShareHook
 from tbd.engine.hooks.progress_file import ProgressFileHook
 from tbd.engine.launch import launched
 from tbd.engine.resume import set_resume
@@ -27,6 +28,7 @@ def train(
     auto_scale_lr: bool = False,
     launcher: str = "none",
     progress_file: str | None = None,
+    gradient_file: str | None = None,
 ) -> None:
     """Train the model of a config: a distillation or a plain detector.
 
@@ -42,6 +44,8 @@ def train(
         launcher: See :func:`tbd.engine.launched`.
         progress_file: JSON file that always tells how far the training is, see
             :class:`tbd.engine.hooks.ProgressFileHook`.
+        gradient_file: JSON file of the norms of the gradients on a distilled student's neck at
+            three moments, see :class:`tbd.engine.hooks.GradientShareHook`.
 
     Raises:
         FileNotFoundError: The config, a checkpoint to resume or an annotation file is missing.
@@ -59,14 +63,16 @@ def train(
     set_resume(cfg, resume)
     with launched(cfg, launcher):
         # In a function of its own, so that no variable here keeps the Runner.
-        _train(cfg, progress_file)
+        _train(cfg, progress_file, gradient_file)
 
 
-def _train(cfg: Config, progress_file: str | None) -> None:
+def _train(cfg: Config, progress_file: str | None, gradient_file: str | None) -> None:
     runner = build_runner(cfg)
+    # Not by the config, which a run keeps and which says what was trained.
     if progress_file is not None:
-        # Not by the config, which a run keeps and which says what was trained.
         runner.register_hook(ProgressFileHook(progress_file))
+    if gradient_file is not None:
+        runner.register_hook(GradientShareHook(gradient_file))
     runner.train()
 
 

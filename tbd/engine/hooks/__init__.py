@@ -6,6 +6,7 @@ from tbd.engine.hooks.config_check import ConfigCheckHook
 from tbd.engine.hooks.dense_predictions import DensePredictionsHook
 from tbd.engine.hooks.epoch_seed import EpochSeedHook
 from tbd.engine.hooks.generative_visualization import GenerativeVisualizationHook
+from tbd.engine.hooks.gradient_shares import GradientShareHook
 from tbd.engine.hooks.harmony_visualization import HarmonyVisualizationHook
 from tbd.engine.hooks.loss_phase import LossPhaseHook
 from tbd.engine.hooks.paraphraser_phase import ParaphraserPhaseHook
@@ -20,6 +21,7 @@ __all__ = [
     "DensePredictionsHook",
     "EpochSeedHook",
     "GenerativeVisualizationHook",
+    "GradientShareHook",
     "HarmonyVisualizationHook",
     "LossPhaseHook",
     "ParaphraserPhaseHook",

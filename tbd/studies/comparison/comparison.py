@@ -10,8 +10,10 @@ from typing import Any
 import torch
 
 from tbd.engine.config import config_name
+from tbd.files import write_file
 from tbd.studies.comparison.execution import LOG_FILE, Metrics, finish_runs
 from tbd.studies.comparison.gains import draw_gains
+from tbd.studies.comparison.gradient_table import format_gradient_shares
 from tbd.studies.comparison.measurement import time_inference
 from tbd.studies.comparison.methods import PLAIN
 from tbd.studies.comparison.other_data import check_finished, find_test_data, measure_elsewhere
@@ -36,6 +38,7 @@ def compare(
     num_pictures: int = 4,
     jobs: int = 1,
     step_cost: bool = True,
+    gradient_shares: bool = False,
     test_data: str | None = None,
     verbose: bool = False,
 ) -> str:
@@ -60,6 +63,9 @@ def compare(
         num_pictures: Images in ``comparison.png``; with 0 it is not written.
         jobs: How many runs are trained at a time, each in a process of its own.
         step_cost: Time training steps of each distillation beside those of its student.
+        gradient_shares: Measure in every training, at its start, middle and end, how the norm of
+            the gradient on the student's neck is shared between its own loss and the terms, and
+            write ``gradient_shares.md``.
         test_data: Annotation file, or folder, see
             :func:`~tbd.studies.comparison.other_data.find_test_data`. Nothing is trained, finished
             runs are evaluated on it, and the files are named ``comparison_<name of the data>``.
@@ -110,12 +116,17 @@ def compare(
         verbose=verbose,
         first=1 + len(teachers),
         total=total,
+        gradient_shares=gradient_shares,
     )
     # Seeds do not change the speed: one run of each config is timed.
     first = [run for run in metrics if run is teacher_run or run.seed == seeds[0]]
     _time(first, metrics, step_cost, root / LOG_FILE, progress, verbose)
     results = [_result(run, values) for run, values in metrics.items()]
     table = _report(root, results, name, teacher_run, progress)
+    shares = format_gradient_shares(list(metrics)) if gradient_shares else ""
+    if shares:
+        progress.say(f"Shares of the gradient's norm on the student's neck:\n\n{shares}\n")
+        write_file(root / "gradient_shares.md", shares + "\n")
     if num_pictures:
         drawn = [run for run in first if run is not teacher_run]
         with _printing_to(root / LOG_FILE, verbose):

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import torch
 
+from tbd.studies.comparison.gradient_table import GRADIENT_FILE
 from tbd.studies.comparison.progress import Progress, Stage, duration, read_progress
 from tbd.studies.comparison.runs import RUN_FORMAT, Run, read_state, set_aside, write_state
 
@@ -37,6 +38,7 @@ def finish_runs(
     verbose: bool = False,
     first: int = 1,
     total: int | None = None,
+    gradient_shares: bool = False,
 ) -> dict[Run, Metrics]:
     """Train and measure runs, as far as that has not been done yet.
 
@@ -52,6 +54,7 @@ def finish_runs(
         verbose: Print the whole output of the runs, which goes to their logs in any case.
         first: Number of the first run, to be shown.
         total: Number of all runs, to be shown. Default: that of ``runs``.
+        gradient_shares: Measure the gradients on the student's neck in each training.
 
     Returns:
         Run → metrics, see :data:`tbd.studies.comparison.report.METRICS`.
@@ -81,7 +84,9 @@ def finish_runs(
                         metrics[run] = finished
                         continue
                     slot = next(slot for slot in range(jobs) if slot not in active)
-                    active[slot] = _Execution(run, label, environment(slot, jobs), verbose)
+                    active[slot] = _Execution(
+                        run, label, environment(slot, jobs), verbose, gradient_shares
+                    )
                 for slot, execution in list(active.items()):
                     execution.advance()
                     if execution.done:
@@ -123,7 +128,15 @@ def environment(slot: int, jobs: int) -> dict[str, str]:
 class _Execution:
     """One run, on its way through training and evaluation."""
 
-    def __init__(self, run: Run, label: str, variables: Mapping[str, str], verbose: bool) -> None:
+    def __init__(
+        self,
+        run: Run,
+        label: str,
+        variables: Mapping[str, str],
+        verbose: bool,
+        gradient_shares: bool,
+    ) -> None:
+        self._gradient_shares = gradient_shares
         self.run = run
         self.label = label
         self.begun = time.monotonic()
@@ -177,6 +190,8 @@ class _Execution:
         self._training = True
         command = [sys.executable, "-m", "tbd", "train", self.run.config, "--resume"]
         command += ["--work-dir", str(self.run.folder), "--progress-file", str(self._progress)]
+        if self._gradient_shares:
+            command += ["--gradient-file", str(self.run.folder / GRADIENT_FILE)]
         return self._launch([*command, "--cfg-options", *self.run.options])
 
     def _evaluate(self) -> "subprocess.Popen[str]":

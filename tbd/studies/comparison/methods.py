@@ -28,6 +28,7 @@ _PARTS = {
     "tfd": ("_base_/tbd_terms.py", ("tfd",)),
     "tbd": ("_base_/tbd_terms.py", TBD_TERMS),
     "tbd-recurrent": ("tbd/tbd_retinanet_r101_r50_recurrent.py", TBD_TERMS),
+    "tbd-auto": ("tbd/tbd_retinanet_r101_r50_auto.py", TBD_TERMS),
     "roi": ("tbd/tbd_faster-rcnn_r101_r50_roi.py", ("roi",)),
 }
 

@@ -41,7 +41,20 @@ def distill(candidate):
 
 def test_every_folder_of_a_method_is_a_name():
     assert {
-        *("hd", "tfd", "tbd", "tbd-recurrent", "roi", "pkd", "cwd", "mgd", "fgd", "ld", "bckd"),
+        *(
+            "hd",
+            "tfd",
+            "tbd",
+            "tbd-recurrent",
+            "tbd-auto",
+            "roi",
+            "pkd",
+            "cwd",
+            "mgd",
+            "fgd",
+            "ld",
+            "bckd",
+        ),
         *("crosskd", "logit", "frs", "pgd", "fitnets", "fgfi", "defeat", "swfd", "ft", "vid"),
         *("adversarial", "detrdistill", "foundation"),
     } == set(method_names())

@@ -1,0 +1,83 @@
+"""How hard each loss pulls at the student: the norm of its gradient on the neck's output."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Any
+
+import torch
+from mmdet.models.detectors.base import BaseDetector
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+
+class NeckGradients:
+    """Context in which a detector's neck is watched, and gradients on its output measured after.
+
+    Args:
+        detector: The student. Without a neck its backbone is watched.
+    """
+
+    def __init__(self, detector: BaseDetector) -> None:
+        neck = getattr(detector, "neck", None)
+        self._module = neck if isinstance(neck, nn.Module) else detector.backbone
+        self._outputs: list[Tensor] = []
+        self._handle: RemovableHandle | None = None
+
+    def __enter__(self) -> "NeckGradients":
+        self._handle = self._module.register_forward_hook(self._keep)
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._handle is not None:
+            self._handle.remove()
+
+    def norm(self, losses: Mapping[str, Any]) -> Tensor:
+        """Euclidean norm of the gradient of a sum of losses, over all levels together.
+
+        The graph stays, and no ``.grad`` is written.
+
+        Args:
+            losses: Tensors or lists of tensors by name; those without ``"loss"`` in their name are
+                passed over.
+
+        Returns:
+            A scalar; 0 where no loss reaches the neck.
+        """
+        values = [value.mean() for value in loss_tensors(losses) if value.requires_grad]
+        if not values or not self._outputs:
+            return torch.zeros((), device=next(self._module.parameters()).device)
+        gradients = torch.autograd.grad(
+            torch.stack([value.float() for value in values]).sum(),
+            self._outputs,
+            retain_graph=True,
+            allow_unused=True,
+        )
+        squares = [g.detach().float().square().sum() for g in gradients if g is not None]
+        if not squares:
+            return self._outputs[0].new_zeros((), dtype=torch.float32)
+        return torch.stack(squares).sum().sqrt()
+
+    def _keep(self, module: nn.Module, args: Any, output: Any) -> None:
+        self._outputs += [tensor for tensor in _tensors(output) if tensor.requires_grad]
+
+
+def loss_tensors(losses: Mapping[str, Any]) -> Iterator[Tensor]:
+    """The losses among what a detector or a term returned, without what is only logged."""
+    for name, value in losses.items():
+        if "loss" in name:
+            yield from _tensors(value)
+
+
+def _tensors(node: Any) -> Iterable[Tensor]:
+    if isinstance(node, Tensor):
+        return [node]
+    if isinstance(node, Mapping):
+        return [tensor for item in node.values() for tensor in _tensors(item)]
+    if isinstance(node, list | tuple):
+        return [tensor for item in node for tensor in _tensors(item)]
+    return []
