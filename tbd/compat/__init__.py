@@ -13,10 +13,12 @@ from tbd.compat.checkpoint import (
 )
 from tbd.compat.distribution import check_distribution
 from tbd.compat.extension import provide_extension
+from tbd.compat.mmengine_loading import load_safely
 from tbd.compat.needed_hooks import bring_hooks
 from tbd.compat.notices import import_quietly
 from tbd.compat.packaged_configs import allow_packaged_configs, configs_dir
 from tbd.compat.ssd import mend_ssd_prediction
+from tbd.compat.yaml_configs import read_yaml_as_data
 
 __all__ = [
     "UnsafeCheckpointError",
@@ -33,10 +35,12 @@ __all__ = [
 def install() -> None:
     """Make mmcv and MMEngine usable; to be called before mmdet is imported.
 
-    Provides the module ``mmcv._ext`` if, and only if, mmcv has none, allows MMEngine's own
-    checkpoints to be loaded safely, and configs to be named ``tbd::…``. Calling it again changes
-    nothing.
+    Provides the module ``mmcv._ext`` if, and only if, mmcv has none, lets MMEngine read
+    checkpoints and YAML as data, allows its own checkpoints under that rule, and configs to be
+    named ``tbd::…``. Calling it again changes nothing.
     """
     provide_extension()
     allow_mmengine_checkpoints()
+    load_safely()
+    read_yaml_as_data()
     allow_packaged_configs()

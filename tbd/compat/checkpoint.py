@@ -6,14 +6,21 @@ import difflib
 import os
 import pickle
 import re
+import warnings
+import zipfile
 from collections.abc import Callable
-from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlparse
 
 import numpy as np
 import torch
+
+from tbd.compat.config_text import find_program
+from tbd.compat.download import download
+
+TRUSTED = "TBD_TRUSTED_CHECKPOINTS"
+"""Environment variable: files of one's own, separated by ``:``, that may run code when loaded."""
 
 
 class UnsafeCheckpointError(RuntimeError):
@@ -51,7 +58,7 @@ def load_checkpoint(source: str | os.PathLike[str], map_location: Any = "cpu") -
 
     Args:
         source: A local path, or an http(s) URL, which is downloaded once and kept in
-            PyTorch's hub folder (``torch.hub.get_dir()``).
+            PyTorch's hub folder, see :func:`tbd.compat.download.cached_path`.
         map_location: Where to put the tensors, as for :func:`torch.load`.
 
     Returns:
@@ -66,7 +73,7 @@ def load_checkpoint(source: str | os.PathLike[str], map_location: Any = "cpu") -
     source = os.fspath(source)
     scheme = urlparse(source).scheme if "://" in source else ""
     if scheme in ("http", "https"):
-        path = _download(source)
+        path = download(source)
     elif scheme:
         raise ValueError(
             f"cannot load {source!r}: only local paths and http(s) URLs are supported. Download "
@@ -74,26 +81,67 @@ def load_checkpoint(source: str | os.PathLike[str], map_location: Any = "cpu") -
         )
     else:
         path = _existing_file(source)
+    return read_checkpoint(path, map_location)
 
+
+def read_checkpoint(
+    file: str | os.PathLike[str] | IO[bytes], map_location: Any = None
+) -> dict[str, Any]:
+    """Read a file, or an open one, as :func:`load_checkpoint` does.
+
+    A local file that ``TBD_TRUSTED_CHECKPOINTS`` names may run code.
+
+    Args:
+        file: Path of a file that exists, or a binary file that can be sought in.
+        map_location: Where to put the tensors, as for :func:`torch.load`.
+    """
+    is_open = hasattr(file, "read")
+    name = getattr(file, "name", "the data") if is_open else os.fspath(file)  # type: ignore[arg-type]
     # Each time, because MMEngine may withdraw the same types after a load of its own.
     allow_mmengine_checkpoints()
+    trusted = not is_open and _is_trusted(Path(name))
     try:
-        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+        if not trusted and zipfile.is_zipfile(file):
+            _refuse_torchscript(file, name)
+        checkpoint = torch.load(file, map_location=map_location, weights_only=not trusted)
     except Exception as error:
-        if isinstance(error, pickle.UnpicklingError) and (names := _refused(path, error)):
+        if isinstance(error, pickle.UnpicklingError) and (names := _refused(file, error)):
             # PyTorch's own message advises to load the file with weights_only=False.
-            raise UnsafeCheckpointError(_unsafe(path, names)) from None
+            raise UnsafeCheckpointError(
+                _unsafe(name, f"import and run {', '.join(names)}")
+            ) from None
         reason = str(error).partition("WeightsUnpickler error:")[2].strip().partition("\n")[0]
         raise ValueError(
-            f"cannot read {path} as a checkpoint: {type(error).__name__}, {reason or error}. If it "
+            f"cannot read {name} as a checkpoint: {type(error).__name__}, {reason or error}. If it "
             "is incomplete, delete it and copy or download it again; if it is in another format, "
             "save it again with torch.save"
         ) from error
     if not isinstance(checkpoint, dict):
         raise ValueError(
-            f"{path} is not a checkpoint: it holds a {type(checkpoint).__name__} instead of a dict"
+            f"{name} is not a checkpoint: it holds a {type(checkpoint).__name__} instead of a dict"
+        )
+    if not trusted and (program := find_program(checkpoint)):
+        raise UnsafeCheckpointError(
+            _unsafe(name, f"let MMEngine execute the config that it carries in {program!r}")
         )
     return checkpoint
+
+
+def _is_trusted(path: Path) -> bool:
+    named = os.environ.get(TRUSTED, "").split(os.pathsep)
+    if not any(entry and Path(entry).expanduser().resolve() == path.resolve() for entry in named):
+        return False
+    warnings.warn(f"{TRUSTED} names {path}: what it says is executed", stacklevel=3)
+    return True
+
+
+def _refuse_torchscript(file: Any, name: str) -> None:
+    with zipfile.ZipFile(file) as archive:
+        members = archive.namelist()
+    if any(member.endswith("/constants.pkl") for member in members):
+        raise ValueError(f"{name} is a TorchScript program; a checkpoint of weights is needed")
+    if hasattr(file, "seek"):
+        file.seek(0)
 
 
 def _existing_file(source: str) -> Path:
@@ -112,49 +160,27 @@ def _existing_file(source: str) -> Path:
     raise FileNotFoundError(f"no checkpoint at {source!r} ({path.absolute()}). {hint}")
 
 
-def _download(url: str) -> Path:
-    from mmengine.dist import barrier, get_rank
-
-    path = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name)
-    # The hub folder may be on a disk of the node, so one process of each node downloads.
-    local_rank = int(os.environ.get("LOCAL_RANK", get_rank()))
-    try:
-        if local_rank == 0 and not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(url, str(path), progress=get_rank() == 0)
-    except (OSError, HTTPException) as error:
-        raise ConnectionError(
-            f"cannot download {url} to {path}: {error}. Without a network, put the file there, "
-            "or give a local path"
-        ) from error
-    finally:
-        # Also after a failure, which would otherwise leave the other processes waiting.
-        barrier()
-    if not path.is_file():
-        raise ConnectionError(f"another process of this node could not download {url}")
-    return path
-
-
-def _refused(path: Path, error: pickle.UnpicklingError) -> list[str]:
+def _refused(file: Any, error: pickle.UnpicklingError) -> list[str]:
     """Names of the globals for which the file was refused; empty if it was not."""
     found = re.findall(r"GLOBAL (\S+) (?:was not|whose module)|refused: (.+)", str(error))
     names = [name or call for name, call in found]
     # The error stops at the first name. Since torch 2.6 all of them can be listed, though not of
     # a file in the format before torch 1.6.
     list_all = getattr(torch.serialization, "get_unsafe_globals_in_checkpoint", None)
-    if names and list_all:
+    if names and list_all and not hasattr(file, "read"):
         with contextlib.suppress(ValueError, pickle.UnpicklingError):
-            names = sorted(list_all(path)) or names
+            names = sorted(list_all(file)) or names
     return names
 
 
-def _unsafe(path: Path, names: list[str]) -> str:
+def _unsafe(name: str, action: str) -> str:
     return (
-        f"refusing to load {path}: it would import and run {', '.join(names)}. Only if you trust "
-        "where it came from, save its weights alone and use the new file:\n"
-        f'    checkpoint = torch.load("{path}", map_location="cpu", weights_only=False)\n'
+        f"refusing to load {name}: it would {action}. Only if you trust "
+        f"where it came from, set {TRUSTED}={name} for this run, or, better, save its weights "
+        "alone and use the new file:\n"
+        f'    checkpoint = torch.load("{name}", map_location="cpu", weights_only=False)\n'
         '    torch.save({"state_dict": checkpoint.get("state_dict", checkpoint)}, '
-        f'"{path.with_suffix("")}_weights.pth")'
+        f'"{Path(name).with_suffix("")}_weights.pth")'
     )
 
 

@@ -1,13 +1,8 @@
 import os
-import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
@@ -201,6 +196,19 @@ def test_folder_instead_of_file(tmp_path):
         load_checkpoint(tmp_path)
 
 
+def test_a_trusted_file_may_run_code(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"meta": _Calls(os.mkdir, "executed")}, "own.pth")
+    torch.save({"meta": _Calls(os.mkdir, "by_another")}, "other.pth")
+    monkeypatch.setenv("TBD_TRUSTED_CHECKPOINTS", os.pathsep.join(["/nowhere.pth", "./own.pth"]))
+    with pytest.warns(UserWarning, match=r"TBD_TRUSTED_CHECKPOINTS names .*own\.pth"):
+        load_checkpoint(tmp_path / "own.pth")
+    assert os.path.exists("executed")
+    with pytest.raises(UnsafeCheckpointError, match=r"set TBD_TRUSTED_CHECKPOINTS=other\.pth"):
+        load_checkpoint("other.pth")
+    assert not os.path.exists("by_another")
+
+
 @pytest.mark.parametrize("content", ["truncated", b"", b"<html>not found</html>", b"\x80\x02"])
 def test_damaged_file(tmp_path, content):
     path = tmp_path / "damaged.pth"
@@ -221,84 +229,3 @@ def test_not_a_dict(tmp_path):
 def test_other_schemes():
     with pytest.raises(ValueError, match=r"'s3://bucket/a\.pth': only local paths and http"):
         load_checkpoint("s3://bucket/a.pth")
-
-
-@contextmanager
-def _serve(files):
-    """Serve ``files`` (name → content) and yield the address and the list of requests."""
-    requests = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            name = self.path.strip("/")
-            requests.append(name)
-            if name not in files:
-                self.send_error(404)
-                return
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(files[name])))
-            self.end_headers()
-            self.wfile.write(files[name])
-
-        def log_message(self, *args):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", requests
-        server.shutdown()
-
-
-@pytest.fixture
-def content(tmp_path):
-    torch.save({"weight": torch.ones(2)}, tmp_path / "source.pth")
-    return (tmp_path / "source.pth").read_bytes()
-
-
-@pytest.fixture
-def hub(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
-    return tmp_path / "home" / "hub" / "checkpoints"
-
-
-def test_download_once_with_progress(content, hub, capsys):
-    with _serve({"teacher.pth": content}) as (address, requests):
-        for _ in range(2):
-            loaded = load_checkpoint(f"{address}/teacher.pth")
-            assert_close(loaded, {"weight": torch.ones(2)})
-    assert requests == ["teacher.pth"]
-    assert (hub / "teacher.pth").is_file()
-    assert "100%" in capsys.readouterr().err
-
-
-def test_failed_download(hub):
-    with _serve({}) as (address, _), pytest.raises(ConnectionError) as error:
-        load_checkpoint(f"{address}/teacher.pth")
-    assert f"{address}/teacher.pth to {hub}/teacher.pth" in str(error.value)
-    assert "404" in str(error.value)
-    assert not list(hub.iterdir())
-
-
-def _load_in_process(rank, rendezvous, url, failures):
-    dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=2)
-    try:
-        assert_close(load_checkpoint(url), {"weight": torch.ones(2)})
-    except ConnectionError:
-        failures[rank] = 1
-    dist.destroy_process_group()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("present", [True, False])
-def test_one_process_downloads_for_all(content, hub, tmp_path, monkeypatch, present):
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
-    files = {"teacher.pth": content} if present else {}
-    failures = torch.zeros(2).share_memory_()
-    with _serve(files) as (address, requests):
-        mp.spawn(
-            _load_in_process,
-            args=(f"file://{tmp_path}/rendezvous", f"{address}/teacher.pth", failures),
-            nprocs=2,
-        )
-    assert requests == ["teacher.pth"]
-    assert failures.tolist() == ([0, 0] if present else [1, 1])
