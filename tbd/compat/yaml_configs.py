@@ -15,9 +15,9 @@ def _tuple(loader: DataLoader, node: yaml.Node) -> tuple[Any, ...]:
 
 def _refuse(loader: DataLoader, suffix: str, node: yaml.Node) -> None:
     raise ValueError(
-        f"refusing to read {node.start_mark.name}, line {node.start_mark.line + 1}: "
-        f"!!python/{suffix} would construct a Python object, which can run code. A YAML file holds "
-        "plain values; write the value itself, or use a config in Python, which is a program"
+        f"refusing to read a YAML file: its line {node.start_mark.line + 1}, !!python/{suffix}, "
+        "would construct a Python object, which can run code. YAML holds plain values; write the "
+        "value itself, or use a config in Python, which is a program"
     )
 
 
