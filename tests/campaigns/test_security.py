@@ -5,6 +5,7 @@ import time
 
 import pytest
 import torch
+
 from campaigns.doors import DOORS, Bench
 from campaigns.payloads import PAYLOADS
 from campaigns.security import attack
