@@ -18,6 +18,7 @@ COMMANDS = {
     "search": "search the loss weights of a method, with a budget equal for all",
     "analyze": "measure how far the scores of detectors agree with their boxes",
     "pairs": "check which distillation terms work on a pair of detectors",
+    "check-data": "look for faults in annotations and images, and write cleaned copies",
     "benchmark": "measure time and memory of a distilled training step",
 }
 """Subcommand → what it does. The subcommand is the module of that name in ``tbd.cli``."""

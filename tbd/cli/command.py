@@ -26,7 +26,7 @@ def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | N
         arguments: Its arguments. Default: those of this process.
         prog: Name of the program in messages. Default: that of the running script.
     """
-    command = importlib.import_module(f"tbd.cli.{name}")
+    command = importlib.import_module(f"tbd.cli.{name.replace('-', '_')}")
     description, _, example = (command.__doc__ or "").partition("\n\nExample::\n\n")
     parser = argparse.ArgumentParser(
         prog=prog,

@@ -2,7 +2,8 @@
 
 1. :mod:`~tbd.engine.config`: the config is loaded, options of the command line over it, and
    :mod:`~tbd.engine.config_check` looks for what a run would pass over.
-2. :mod:`~tbd.engine.data_check`: every annotation file that it will read is there.
+2. :mod:`~tbd.engine.data_check`: every annotation file that it will read is there, and
+   :mod:`~tbd.engine.data_content`: what is in them can be learned from.
 3. :mod:`~tbd.engine.resume`: an interrupted run goes on from its last good checkpoint.
 4. :mod:`~tbd.engine.launch`: one process or many start, on machines without a GPU too.
 5. :mod:`~tbd.engine.runner`: MMEngine's Runner is built, with a folder of its own.
@@ -17,6 +18,7 @@
 from tbd.engine.config import load_config, move_data_root
 from tbd.engine.config_check import check_config
 from tbd.engine.data_check import check_data
+from tbd.engine.data_content import check_content
 from tbd.engine.evaluation import evaluate
 from tbd.engine.export import export_student
 from tbd.engine.hooks import (
@@ -31,6 +33,7 @@ from tbd.engine.hooks import (
     ParaphraserPhaseHook,
     StopDistillationHook,
     StudentExportHook,
+    TrainingDataCheckHook,
 )
 from tbd.engine.launch import LAUNCHERS, launched, set_launcher
 from tbd.engine.needed_hooks import NEEDED_HOOKS, bring_needed_hooks
@@ -51,8 +54,10 @@ __all__ = [
     "ParaphraserPhaseHook",
     "StopDistillationHook",
     "StudentExportHook",
+    "TrainingDataCheckHook",
     "bring_needed_hooks",
     "check_config",
+    "check_content",
     "check_data",
     "evaluate",
     "export_student",

@@ -38,23 +38,23 @@ def check_data(cfg: Config, splits: Iterable[str]) -> None:
         loader = cfg.get(f"{split}_dataloader")
         if not loader:
             continue
-        datasets = list(_leaf_datasets(loader["dataset"], f"{split}_dataloader.dataset"))
+        datasets = list(leaf_datasets(loader["dataset"], f"{split}_dataloader.dataset"))
         for key, dataset in datasets:
-            if not _generates_data(dataset):
+            if not generates_data(dataset):
                 _check_file(f"{key}.ann_file", dataset, dataset.get("data_root"), cfg)
-        if any(_generates_data(dataset) for _, dataset in datasets):
+        if any(generates_data(dataset) for _, dataset in datasets):
             continue
         for key, metric in _metrics(cfg.get(f"{split}_evaluator"), f"{split}_evaluator"):
             _check_file(f"{key}.ann_file", metric, None, cfg)
 
 
-def _leaf_datasets(dataset: Any, key: str) -> Iterator[tuple[str, Any]]:
+def leaf_datasets(dataset: Any, key: str) -> Iterator[tuple[str, Any]]:
     """Yield the data sets inside wrappers (RepeatDataset, ConcatDataset, MultiImageMix…)."""
     if isinstance(dataset.get("dataset"), dict):
-        yield from _leaf_datasets(dataset["dataset"], f"{key}.dataset")
+        yield from leaf_datasets(dataset["dataset"], f"{key}.dataset")
     elif isinstance(dataset.get("datasets"), (list, tuple)):
         for index, item in enumerate(dataset["datasets"]):
-            yield from _leaf_datasets(item, f"{key}.datasets[{index}]")
+            yield from leaf_datasets(item, f"{key}.datasets[{index}]")
     else:
         yield key, dataset
 
@@ -67,7 +67,8 @@ def _metrics(evaluator: Any, key: str) -> Iterator[tuple[str, Any]]:
         yield key, evaluator
 
 
-def _generates_data(dataset: Any) -> bool:
+def generates_data(dataset: Any) -> bool:
+    """Whether the class of a data set, given by its config, writes its data itself."""
     kind = dataset["type"]
     cls = DATASETS.get(kind) if isinstance(kind, str) else kind
     return getattr(cls, "generates_data", False)

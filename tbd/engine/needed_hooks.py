@@ -8,9 +8,11 @@ from tbd.engine.hooks.class_list import ClassListCheckHook
 from tbd.engine.hooks.config_check import ConfigCheckHook
 from tbd.engine.hooks.epoch_seed import EpochSeedHook
 from tbd.engine.hooks.student_export import StudentExportHook
+from tbd.engine.hooks.training_data import TrainingDataCheckHook
 
 NEEDED_HOOKS: dict[str, type[Hook]] = {
     "config_check": ConfigCheckHook,
+    "data_check": TrainingDataCheckHook,
     "seed": EpochSeedHook,
     "class_check": ClassListCheckHook,
     "export": StudentExportHook,

@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from tbd.engine.config import load_config
 from tbd.engine.config_check import check_config
 from tbd.engine.data_check import check_data
+from tbd.engine.data_content import check_content
 from tbd.engine.hooks.gradient_shares import GradientShareHook
 from tbd.engine.hooks.progress_file import ProgressFileHook
 from tbd.engine.launch import launched
@@ -59,6 +60,7 @@ def train(
     if auto_scale_lr:
         _enable_auto_scale_lr(cfg)
     check_data(cfg, ("train", "val"))
+    check_content(cfg)
     _check_kept_checkpoints(cfg)
     set_resume(cfg, resume)
     with launched(cfg, launcher):

@@ -19,6 +19,7 @@ TOOLS = {
     "search": "search_weights.py",
     "analyze": "analyze_harmony.py",
     "pairs": "pair_matrix.py",
+    "check-data": "check_data.py",
     "benchmark": "benchmark_step.py",
 }
 
@@ -52,7 +53,7 @@ def test_an_example_of_the_help_is_accepted(name, capsys, monkeypatch):
     text = printed_help(name, "--help", capsys=capsys)
     example = text.partition("example:\n")[2].replace("\\\n", " ").split()
     parsed = []
-    monkeypatch.setattr(f"tbd.cli.{name}.run", parsed.append)
+    monkeypatch.setattr(f"tbd.cli.{name.replace('-', '_')}.run", parsed.append)
     main(example[1:])
     assert len(parsed) == 1
 

@@ -13,6 +13,7 @@ from tbd.engine.hooks.paraphraser_phase import ParaphraserPhaseHook
 from tbd.engine.hooks.progress_file import ProgressFileHook
 from tbd.engine.hooks.stop_distillation import StopDistillationHook
 from tbd.engine.hooks.student_export import StudentExportHook
+from tbd.engine.hooks.training_data import TrainingDataCheckHook
 
 __all__ = [
     "ClassCountsHook",
@@ -28,4 +29,5 @@ __all__ = [
     "ProgressFileHook",
     "StopDistillationHook",
     "StudentExportHook",
+    "TrainingDataCheckHook",
 ]

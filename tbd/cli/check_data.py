@@ -1,0 +1,87 @@
+"""Look for faults in the annotations and images of a config, or of an annotation file.
+
+Example::
+
+  tbd check-data configs/mine.py --fix cleaned/
+"""
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+
+from tbd.cli.options import add_cfg_options
+from tbd.datasets.annotation_check import DataReport
+from tbd.datasets.annotation_repair import repair
+from tbd.engine import load_config
+from tbd.engine.data_content import AnnotationSource, annotation_sources, report
+
+_SPLITS = ("train", "val", "test")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.usage = "%(prog)s CONFIG_OR_JSON [options]"
+    parser.add_argument(
+        "data", metavar="CONFIG_OR_JSON", help="config file, or annotation file in COCO format"
+    )
+    parser.add_argument("--images", metavar="FOLDER", help="images of the annotation file")
+    parser.add_argument(
+        "--split",
+        nargs="+",
+        choices=_SPLITS,
+        default=_SPLITS,
+        help="parts of the config to look at. Default: all",
+    )
+    parser.add_argument(
+        "--skip-images", action="store_true", help="look at the annotations alone, which is quick"
+    )
+    parser.add_argument(
+        "--fix", metavar="FOLDER", help="write cleaned copies to FOLDER; no file is replaced"
+    )
+    add_cfg_options(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Check, print what was found, and write cleaned copies if asked to."""
+    faults = 0
+    seen: set[str] = set()
+    for source in _sources(args):
+        if source.file in seen:
+            continue
+        seen.add(source.file)
+        if args.fix is not None:
+            out = Path(args.fix, Path(source.file).name)
+            folder = None if args.skip_images else source.image_folder or None
+            changes = repair(source.file, out, folder)
+            print(f"{source.file} → {out}: {'; '.join(changes) or 'nothing to change'}")
+            continue
+        blind = args.skip_images or not source.image_folder
+        found = report(source, "none" if blind else "pixels")
+        faults += len(found.of("stop"))
+        print(_describe(source, found))
+    if not seen:
+        raise ValueError(
+            f"{args.data} names no annotation file in COCO format for {', '.join(args.split)}; "
+            "tbd check-data reads CocoDataset and its kin."
+        )
+    if faults:
+        raise ValueError(
+            f"{faults} kinds of fault would spoil a training or end it in the middle; mend them, "
+            "or let --fix FOLDER write cleaned copies."
+        )
+
+
+def _sources(args: argparse.Namespace) -> Iterable[AnnotationSource]:
+    if args.data.endswith(".json"):
+        return [AnnotationSource("", args.data, args.images or "", None)]
+    return annotation_sources(load_config(args.data, args.cfg_options), args.split)
+
+
+def _describe(source: AnnotationSource, found: DataReport) -> str:
+    head = f"{source.key + ': ' if source.key else ''}{source.file}"
+    lines = [
+        f"{head}: {found.images} images, {found.annotations} annotations, "
+        f"{found.usable} boxes to learn from"
+    ]
+    lines += [f"  {finding.severity}: {finding}" for finding in found.findings]
+    return "\n".join(lines)

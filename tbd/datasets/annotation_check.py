@@ -1,0 +1,278 @@
+"""What is wrong with an annotation file in COCO format, and with the images that it names.
+
+MMDetection leaves out boxes without a word (of no area, of unknown categories, outside the image)
+and lets others through that spoil a training (an infinite one makes an infinite loss). Here they
+are counted by kind, with the first ids of each.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from PIL import Image, ImageOps
+
+Severity = Literal["stop", "left out", "note"]
+"""Stop: spoils a run or ends it in the middle. Left out: by MMDetection. Note: good to know."""
+
+ImageCheck = Literal["none", "header", "pixels"]
+"""How closely images are looked at: not at all, existence and size, every pixel decoded."""
+
+_SHOWN = 3
+_ORIENTATION = 0x0112
+# Orientations of EXIF that turn width into height.
+_TURNED = (5, 6, 7, 8)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of fault.
+
+    Attributes:
+        kind: What is wrong.
+        severity: What comes of it.
+        ids: Ids of the annotations or images that it is wrong with, in the order of the file.
+    """
+
+    kind: str
+    severity: Severity
+    ids: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        """Count, kind and the first ids."""
+        shown = ", ".join(str(item) for item in self.ids[:_SHOWN])
+        more = ", …" if len(self.ids) > _SHOWN else ""
+        return f"{len(self.ids)} {self.kind} (first: {shown}{more})"
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What a check of one annotation file found.
+
+    Attributes:
+        file: The file.
+        images: Number of images in it.
+        annotations: Number of annotations.
+        usable: Number of boxes that a detector can learn from.
+        findings: Faults, by kind.
+    """
+
+    file: str
+    images: int
+    annotations: int
+    usable: int
+    findings: tuple[Finding, ...]
+
+    def of(self, *severities: Severity) -> list[Finding]:
+        """Findings of these severities."""
+        return [finding for finding in self.findings if finding.severity in severities]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for a JSON file."""
+        return asdict(self)
+
+    @classmethod
+    def of_dict(cls, content: Mapping[str, Any]) -> "DataReport":
+        """Read what :meth:`to_dict` made."""
+        findings = [Finding(f["kind"], f["severity"], tuple(f["ids"])) for f in content["findings"]]
+        return cls(**{**content, "findings": tuple(findings)})
+
+
+def read_annotations(file: str | Path) -> dict[str, Any]:
+    """Read an annotation file in COCO format.
+
+    Raises:
+        ValueError: It is no whole JSON file, or none in COCO format. The message names the file.
+    """
+    data = Path(file).read_bytes()
+    if not data:
+        raise ValueError(f"{file} is empty; write or download it again.")
+    if data.startswith(b"\xef\xbb\xbf"):
+        raise ValueError(
+            f"{file} begins with a byte order mark, which MMDetection cannot read; "
+            "save it as UTF-8 without BOM, or let tbd check-data --fix write a copy."
+        )
+    try:
+        content = json.loads(data)
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{file} is no whole JSON file ({error}); it may be cut short: write or download it "
+            "again."
+        ) from error
+    check_structure(content, file)
+    return dict(content)
+
+
+def check_structure(content: Any, file: str | Path) -> None:
+    """Make sure that the parts of an annotation file are of the kinds that COCO format has.
+
+    Raises:
+        ValueError: One is missing or of another kind.
+    """
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"{file} holds a {type(content).__name__}, not a dict of images, annotations and "
+            "categories, as COCO format has."
+        )
+    for part, needed in _NEEDED.items():
+        items = content.get(part)
+        if not isinstance(items, list):
+            raise ValueError(
+                f"{file}: {part!r} must be a list, as in COCO format, and is "
+                f"{'missing' if items is None else type(items).__name__}."
+            )
+        for index, item in enumerate(items):
+            lacks = [key for key in needed if not isinstance(item, dict) or key not in item]
+            if lacks:
+                raise ValueError(f"{file}: {part}[{index}] lacks {', '.join(lacks)}.")
+            for key in needed:
+                is_id = isinstance(item[key], int | str) and not isinstance(item[key], bool)
+                if key.endswith("id") and not is_id:
+                    raise ValueError(
+                        f"{file}: {part}[{index}].{key}={item[key]!r} must be an integer."
+                    )
+
+
+_NEEDED = {
+    "images": ("id", "file_name", "width", "height"),
+    "annotations": ("id", "image_id", "category_id", "bbox"),
+    "categories": ("id", "name"),
+}
+
+
+def check_annotations(
+    content: Mapping[str, Any],
+    file: str,
+    classes: Sequence[str] | None = None,
+    image_folder: str | Path | None = None,
+    image_check: ImageCheck = "none",
+) -> DataReport:
+    """Count the faults of a data set in COCO format.
+
+    Args:
+        content: What :func:`read_annotations` returned.
+        file: Its file, for the report.
+        classes: Names of the classes that are learned. Default: all.
+        image_folder: Folder of the images.
+        image_check: How closely the images are looked at.
+
+    Returns:
+        The faults.
+    """
+    found: dict[tuple[str, Severity], list[Any]] = {}
+
+    def note(kind: str, severity: Severity, item: Any) -> None:
+        found.setdefault((kind, severity), []).append(item)
+
+    for kind, item in _image_faults(content["images"]):
+        note(kind, "stop", item)
+    for part, key in (("annotations", "id"), ("categories", "id"), ("categories", "name")):
+        for item in _repeated(entry[key] for entry in content[part]):
+            note(f"{part} with the {key} of another", "stop", item)
+    sizes = {image["id"]: (image["width"], image["height"]) for image in content["images"]}
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    usable = 0
+    for annotation in content["annotations"]:
+        fault = box_fault(annotation, sizes, names)
+        if fault is not None:
+            note(*fault, annotation["id"])
+        elif annotation.get("iscrowd") or annotation.get("ignore"):
+            note("crowd or ignored regions, which teach no box", "note", annotation["id"])
+        elif classes is None or names[annotation["category_id"]] in classes:
+            usable += 1
+    if image_folder is not None and image_check != "none":
+        for image in content["images"]:
+            path = Path(image_folder, str(image["file_name"]))
+            for kind, severity in image_faults(path, sizes[image["id"]], image_check):
+                note(kind, severity, image["file_name"])
+    findings = tuple(Finding(kind, how, tuple(ids)) for (kind, how), ids in found.items())
+    return DataReport(file, len(content["images"]), len(content["annotations"]), usable, findings)
+
+
+def box_fault(
+    annotation: Mapping[str, Any], sizes: Mapping[Any, tuple[Any, Any]], names: Mapping[Any, str]
+) -> tuple[str, Severity] | None:
+    """Say what is wrong with one box, and what comes of it, or None."""
+    box = annotation["bbox"]
+    if not isinstance(box, list) or len(box) != 4 or not all(_is_number(item) for item in box):
+        return "boxes that are not four numbers", "stop"
+    if any(math.isnan(item) for item in box):
+        return "boxes with nan", "stop"
+    if any(math.isinf(item) for item in box):
+        return "infinite boxes", "stop"
+    if annotation["image_id"] not in sizes:
+        return "annotations of an image that is not in the file", "left out"
+    if annotation["category_id"] not in names:
+        return "annotations of a category that is not in the file", "left out"
+    if "area" not in annotation or not _is_number(annotation["area"]):
+        return "annotations without an area, which MMDetection reads", "stop"
+    x, y, width, height = box
+    if width < 0 or height < 0:
+        return "boxes of negative width or height", "left out"
+    if width < 1 or height < 1:
+        return "boxes less than a pixel wide or high", "left out"
+    if not annotation["area"] > 0:
+        return "annotations whose area is not positive", "left out"
+    whole_width, whole_height = sizes[annotation["image_id"]]
+    if not (_is_number(whole_width) and _is_number(whole_height)):
+        return None
+    if x >= whole_width or y >= whole_height or x + width <= 0 or y + height <= 0:
+        return "boxes outside their image", "left out"
+    return None
+
+
+def image_faults(
+    path: Path, size: tuple[Any, Any], check: ImageCheck
+) -> Iterator[tuple[str, Severity]]:
+    """Yield what is wrong with one image file.
+
+    Args:
+        path: The file.
+        size: Annotated width and height.
+        check: How closely to look.
+    """
+    if not path.is_file():
+        yield "images that are not there", "stop"
+        return
+    if not path.stat().st_size:
+        yield "images of zero bytes", "stop"
+        return
+    try:
+        with Image.open(path) as image:
+            stored, orientation = image.size, image.getexif().get(_ORIENTATION, 1)
+            if check == "pixels":
+                ImageOps.exif_transpose(image).load()
+    # Pillow raises many kinds for files that are no images or are cut short.
+    except Exception:
+        yield "images that cannot be read to the end", "stop"
+        return
+    shown = stored[::-1] if orientation in _TURNED else stored
+    if orientation != 1:
+        yield "images with an EXIF rotation, which MMDetection applies when it reads them", "note"
+    if shown != tuple(size):
+        yield "images of another size than annotated", "note"
+
+
+def _image_faults(images: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
+    for item in _repeated(image["id"] for image in images):
+        yield "images with the id of another", item
+    for image in images:
+        sides = image["width"], image["height"]
+        if not all(_is_number(side) and math.isfinite(side) and side > 0 for side in sides):
+            yield "images whose width or height is no positive number", image["id"]
+        if not isinstance(image["file_name"], str) or not image["file_name"]:
+            yield "images without a file name", image["id"]
+
+
+def _repeated(values: Iterator[Any]) -> Iterator[Any]:
+    seen = set()
+    for value in values:
+        if value in seen:
+            yield value
+        seen.add(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,128 @@
+import json
+
+import pytest
+from faulty_data import box, content, write
+from mmdet.datasets import CocoDataset
+from PIL import Image
+
+from tbd.datasets.annotation_check import DataReport, check_annotations, read_annotations
+
+NAN, INFINITE = float("nan"), float("inf")
+
+LEFT_OUT = {
+    "boxes of negative width or height": box(1, bbox=[9, 9, -5, 5]),
+    "boxes less than a pixel wide or high": box(1, bbox=[9, 9, 0, 5]),
+    "annotations whose area is not positive": box(1, area=0),
+    "boxes outside their image": box(1, bbox=[70, 4, 20, 20]),
+    "annotations of a category that is not in the file": box(1, category=7),
+}
+STOP = {
+    "boxes with nan": box(1, bbox=[NAN, 4, 20, 20]),
+    "infinite boxes": box(1, bbox=[4, 4, INFINITE, 20]),
+    "boxes that are not four numbers": box(1, bbox=[4, 4, 20]),
+    "annotations without an area, which MMDetection reads": box(1, area=None),
+    "annotations with the id of another": box(0),
+}
+
+
+def kinds(report, severity):
+    return {finding.kind: finding.ids for finding in report.of(severity)}
+
+
+def test_a_sound_file_has_no_findings():
+    report = check_annotations(content(box(0), box(1, image=1, category=1)), "file")
+    assert report.findings == ()
+    assert (report.images, report.annotations, report.usable) == (2, 2, 2)
+    assert check_annotations(content(box(0), box(1, category=1)), "file", ("bar",)).usable == 1
+
+
+@pytest.mark.parametrize("kind", LEFT_OUT)
+def test_what_mmdetection_leaves_out_is_counted(tmp_path, kind):
+    data = content(box(0), LEFT_OUT[kind])
+    report = check_annotations(data, "file")
+    assert kinds(report, "left out") == {kind: (1,)}
+    # What MMDetection itself keeps of them is the reference.
+    dataset = CocoDataset(
+        ann_file=str(write(tmp_path, data)),
+        data_prefix=dict(img=""),
+        metainfo=dict(classes=("bar", "tile")),
+    )
+    kept = sum(len(dataset.get_data_info(i)["instances"]) for i in range(len(dataset)))
+    assert report.usable == kept == 1
+
+
+@pytest.mark.parametrize("kind", STOP)
+def test_what_spoils_a_training_is_counted(kind):
+    report = check_annotations(content(box(0), STOP[kind]), "file")
+    assert list(kinds(report, "stop")) == [kind]
+
+
+def test_annotations_of_an_unknown_image_are_counted():
+    report = check_annotations(content(box(0, image=9)), "file")
+    assert list(kinds(report, "left out")) == ["annotations of an image that is not in the file"]
+
+
+def test_crowd_teaches_nothing_and_is_no_fault():
+    report = check_annotations(content(box(0, iscrowd=1)), "file")
+    assert report.usable == 0
+    assert list(kinds(report, "note")) == ["crowd or ignored regions, which teach no box"]
+
+
+def test_images_of_no_size_and_of_one_id_are_found():
+    data = content(box(0))
+    data["images"][0]["width"] = 0
+    data["images"][1]["id"] = 0
+    found = kinds(check_annotations(data, "file"), "stop")
+    assert found["images with the id of another"] == (0,)
+    assert "images whose width or height is no positive number" in found
+
+
+def test_images_are_opened(tmp_path):
+    data = content(box(0), images=6)
+    file = write(tmp_path, data)
+    (tmp_path / "0.jpg").unlink()
+    (tmp_path / "1.jpg").write_bytes(b"")
+    (tmp_path / "2.jpg").write_bytes((tmp_path / "2.jpg").read_bytes()[:400])
+    Image.new("RGB", (32, 48)).save(tmp_path / "3.jpg")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (48, 64)).save(tmp_path / "4.jpg", exif=exif)
+    report = check_annotations(data, str(file), None, tmp_path, "pixels")
+    assert kinds(report, "stop") == {
+        "images that are not there": ("0.jpg",),
+        "images of zero bytes": ("1.jpg",),
+        "images that cannot be read to the end": ("2.jpg",),
+    }
+    assert kinds(report, "note") == {
+        "images of another size than annotated": ("3.jpg",),
+        "images with an EXIF rotation, which MMDetection applies when it reads them": ("4.jpg",),
+    }
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "is empty"),
+        (b"\xef\xbb\xbf{}", "byte order mark"),
+        (json.dumps(content(box(0))).encode()[:90], "no whole JSON file .*cut short"),
+        (b"\xff\xfe", "no whole JSON file"),
+        (b"[]", "holds a list, not a dict"),
+        (b'{"images": []}', "'annotations' must be a list.* missing"),
+        (
+            b'{"images": [{"id": 1}], "annotations": [], "categories": []}',
+            r"images\[0\] lacks ",
+        ),
+        (b'{"images": [], "annotations": [], "categories": [3]}', r"categories\[0\] lacks id"),
+    ],
+)
+def test_a_file_that_is_not_in_coco_format_is_named(tmp_path, data, message):
+    (tmp_path / "a.json").write_bytes(data)
+    with pytest.raises(ValueError, match=message) as error:
+        read_annotations(tmp_path / "a.json")
+    assert str(tmp_path / "a.json") in str(error.value)
+
+
+def test_a_report_is_remembered_as_it_was():
+    report = check_annotations(content(box(0), STOP["boxes with nan"]), "file")
+    assert DataReport.of_dict(json.loads(json.dumps(report.to_dict()))) == report
+    assert str(report.findings[0]) == "1 boxes with nan (first: 1)"

@@ -1,0 +1,121 @@
+import json
+import os
+
+import pytest
+from faulty_data import box, content, write
+from tiny import wrapper
+from tiny_run import CLASSES, config_dict, write_config, write_data
+
+from tbd.cli import run_command
+from tbd.engine import data_content, load_config, train
+from tbd.engine.data_content import AnnotationSource, annotation_sources, check_content, report
+
+
+@pytest.fixture
+def run(tmp_path):
+    write_data(tmp_path / "data")
+    return config_dict(tmp_path / "data", wrapper(), epochs=1)
+
+
+def change(tmp_path, mutate):
+    path = tmp_path / "data" / "all.json"
+    data = json.loads(path.read_text())
+    mutate(data)
+    path.write_text(json.dumps(data))
+
+
+def start(tmp_path, run):
+    train(write_config(tmp_path / "run.py", run), str(tmp_path / "work"))
+
+
+def set_all(**values):
+    def mutate(data):
+        for annotation in data["annotations"]:
+            annotation.update(values)
+
+    return mutate
+
+
+@pytest.mark.parametrize(
+    ("mutate", "message"),
+    [
+        (set_all(area=0), r"no box that .* learn from.*16 annotations on 8 images, 16 .*area"),
+        (set_all(iscrowd=1), "no box that a detector could learn from.*16 crowd"),
+        (set_all(bbox=[3, 3, 0, 0]), "no box that a detector could learn from.*less than a pixel"),
+        (lambda data: data.update(annotations=[]), "0 annotations on 8 images"),
+        (set_all(bbox=[3, 3, float("inf"), 9]), r"ann_file=.*has 16 infinite boxes \(first: 0, 1"),
+        (lambda data: data["images"][0].update(width=0), "1 images whose width or height is no"),
+        (lambda data: data["images"][0].update(file_name="no.png"), "1 images that are not there"),
+    ],
+)
+def test_data_that_teach_nothing_stop_a_training_before_it_starts(tmp_path, run, mutate, message):
+    change(tmp_path, mutate)
+    with pytest.raises(ValueError, match=message) as error:
+        start(tmp_path, run)
+    assert str(tmp_path / "data" / "all.json") in str(error.value)
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_training_without_iterations_is_refused(tmp_path, run):
+    run["train_dataloader"] |= dict(batch_size=9, drop_last=True)
+    with pytest.raises(ValueError, match="no batch: 8 images, batch_size=9, drop_last=True"):
+        start(tmp_path, run)
+
+
+def test_what_is_left_out_is_said_once_and_does_not_stop(tmp_path, run, monkeypatch):
+    said = []
+    monkeypatch.setattr(data_content, "print_log", lambda text, *_: said.append(text))
+    change(tmp_path, lambda data: data["annotations"][0].update(area=0))
+    check_content(load_config(write_config(tmp_path / "run.py", run)))
+    assert "1 annotations whose area is not positive (first: 0)" in said[0]
+
+
+def test_a_check_is_remembered_by_content(tmp_path, monkeypatch):
+    source = AnnotationSource("key", str(write(tmp_path, content(box(0)))), str(tmp_path), None)
+    first = report(source, "header")
+    monkeypatch.setattr(data_content, "check_annotations", lambda *_: pytest.fail("not remembered"))
+    assert report(source, "header") == first
+    monkeypatch.undo()
+    write(tmp_path, content(box(0), box(1, area=0)))
+    assert report(source, "header") != first
+
+
+def test_a_torn_or_unwritable_memory_is_no_obstacle(tmp_path, monkeypatch):
+    source = AnnotationSource("key", str(write(tmp_path, content(box(0)))), str(tmp_path), None)
+    monkeypatch.setenv("TBD_CACHE", str(tmp_path / "cache"))
+    first = report(source, "none")
+    (remembered,) = (tmp_path / "cache" / "data_checks").iterdir()
+    remembered.write_text(remembered.read_text()[:20])
+    assert report(source, "none") == first
+    monkeypatch.setenv("TBD_CACHE", os.devnull)
+    assert report(source, "none") == first
+
+
+def test_sources_of_a_config(tmp_path, run):
+    run["val_dataloader"]["dataset"]["backend_args"] = dict(backend="petrel")
+    cfg = load_config(write_config(tmp_path / "run.py", run))
+    (source,) = annotation_sources(cfg, ("train", "val"))
+    assert source.key == "train_dataloader.dataset"
+    assert source.file == f"{tmp_path}/data/all.json"
+    assert source.image_folder == f"{tmp_path}/data/images/"
+    assert source.classes == CLASSES
+
+
+def test_the_command_prints_what_it_finds_and_writes_a_cleaned_copy(tmp_path, capsys):
+    file = write(tmp_path / "data", content(box(0), box(1, bbox=[4, 4, float("inf"), 9])))
+    arguments = [str(file), "--images", str(tmp_path / "data")]
+    with pytest.raises(SystemExit) as exit_:
+        run_command("check-data", arguments)
+    assert exit_.value.code == 2
+    printed = capsys.readouterr()
+    assert "2 images, 2 annotations, 1 boxes to learn from" in printed.out
+    assert "stop: 1 infinite boxes (first: 1)" in printed.out
+    assert "--fix FOLDER" in printed.err
+    run_command("check-data", [*arguments, "--fix", str(tmp_path / "clean")])
+    run_command("check-data", [str(tmp_path / "clean/all.json"), *arguments[1:]])
+    assert "1 boxes to learn from" in capsys.readouterr().out
+
+
+def test_the_command_reads_configs(tmp_path, run, capsys):
+    run_command("check-data", [write_config(tmp_path / "run.py", run), "--split", "train"])
+    assert "16 annotations, 16 boxes to learn from" in capsys.readouterr().out
