@@ -75,8 +75,10 @@ class BucketingAdapter(AnchorDeltaAdapter):
         A side on the border of two buckets may be in either, so the second
         likeliest counts as well where it is a neighbour of the first.
         """
-        probability = at_least_float32(buckets).unflatten(1, (4, -1)).softmax(dim=2)
+        count, _, height, width = buckets.shape
+        sides = at_least_float32(buckets).reshape(count, 4, -1, height, width)
+        probability = sides.softmax(dim=2)
         (first, second), (bucket, other) = (item.unbind(2) for item in probability.topk(2, dim=2))
-        sides = first + second * ((bucket - other).abs() == 1)
+        likely = first + second * ((bucket - other).abs() == 1)
         # A certain head is within rounding of 1, where the logit would be infinite.
-        return sides.mean(dim=1, keepdim=True).logit(eps=1e-6)
+        return likely.mean(dim=1, keepdim=True).logit(eps=1e-6)

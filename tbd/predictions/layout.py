@@ -19,7 +19,9 @@ def prediction_rows(level: Tensor, width: int) -> Tensor:
         Rows [N, H·W·A, width], at least float32: exponentials and products of
         the decoders overflow or round in half precision.
     """
-    return at_least_float32(level).permute(0, 2, 3, 1).flatten(1).unflatten(1, (-1, width))
+    rows = at_least_float32(level).permute(0, 2, 3, 1)
+    # Not unflatten, whose ONNX form fixes the number of images.
+    return rows.reshape(level.shape[0], -1, width)
 
 
 def channels_of(outputs: Sequence[Sequence[Tensor]]) -> list[list[int]]:

@@ -111,9 +111,9 @@ class PriorAdapter(PredictionAdapter):
             priors, self.anchors_per_location, regression, self.strides, strict=True
         ):
             rows = prediction_rows(level, level.shape[1] // per_location)
-            every_image = get_box_tensor(level_priors).repeat(len(rows), 1)
+            every_image = get_box_tensor(level_priors).repeat(rows.shape[0], 1)
             boxes.append(
-                self._boxes(every_image, rows.flatten(0, 1), stride).view(len(rows), -1, 4)
+                self._boxes(every_image, rows.flatten(0, 1), stride).view(rows.shape[0], -1, 4)
             )
         return boxes
 

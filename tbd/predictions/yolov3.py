@@ -31,7 +31,11 @@ class YOLOv3Adapter(AnchorDeltaAdapter):
         return {"boxes, objectness and class logits": self.head.num_attrib}
 
     def _branches(self, outputs: Any) -> Branches:
-        anchors = [level.unflatten(1, (-1, self.head.num_attrib)) for level in outputs[0]]
+        # Not unflatten, whose ONNX form fixes the size of the image.
+        anchors = [
+            level.reshape(level.shape[0], -1, self.head.num_attrib, *level.shape[-2:])
+            for level in outputs[0]
+        ]
         return (
             [level[:, :, 5:].flatten(1, 2) for level in anchors],
             [level[:, :, :4].flatten(1, 2) for level in anchors],

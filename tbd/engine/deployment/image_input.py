@@ -1,0 +1,194 @@
+"""What a detector expects of an image: size, padding, normalisation, read from its config."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from torch import Tensor
+
+_RESIZES = ("Resize", "FixScaleResize")
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """How an image becomes the input of a graph.
+
+    Channels of ``pad_value`` are blue, green, red, as OpenCV reads them; those of ``mean`` and
+    ``std`` are in the order of the detector.
+
+    Attributes:
+        size: Height and width of the input in pixels.
+        resize: Largest height and width that the image takes of it.
+        keep_ratio: Whether the image keeps its aspect ratio when it is resized.
+        mean: Subtracted from each channel.
+        std: Each channel is divided by it.
+        swap_channels: The detector takes red first.
+        pad_value: Pixel to the right of and below the image, three numbers.
+        divisor: Height and width of a dynamic input are multiples of it.
+        dynamic: The graph takes images of any size, so that these are resized as MMDetection does
+            it, by their longer and shorter side.
+    """
+
+    size: tuple[int, int]
+    resize: tuple[int, int]
+    keep_ratio: bool
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    swap_channels: bool = False
+    pad_value: tuple[float, ...] = (0.0, 0.0, 0.0)
+    divisor: int = 1
+    dynamic: bool = False
+
+    @staticmethod
+    def from_metadata(content: Mapping[str, Any]) -> "ImageInput":
+        """Restore what :func:`dataclasses.asdict` made and JSON carried."""
+        fields: dict[str, Any] = {
+            key: tuple(item) if isinstance(item, list) else item for key, item in content.items()
+        }
+        return ImageInput(**fields)
+
+    def prepare(self, image: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+        """Resize and pad an image.
+
+        Args:
+            image: [h, w, 3] of bytes, blue, green, red.
+
+        Returns:
+            The image as float32 [H, W, 3], still blue, green, red and not normalised, and the
+            height and width that the image itself takes of it.
+        """
+        height, width = self._resized(*image.shape[:2])
+        resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+        full = self.size
+        if self.dynamic:
+            full = _round_up(height, self.divisor), _round_up(width, self.divisor)
+        padded = np.empty((*full, 3), np.float32)
+        padded[:] = self.pad_value
+        padded[:height, :width] = resized
+        return padded, (height, width)
+
+    def normalize(self, pixels: Tensor) -> Tensor:
+        """Make the detector's input [N, 3, H, W] of pixels [N, H, W, 3]."""
+        images = pixels.permute(0, 3, 1, 2).float()
+        if self.swap_channels:
+            images = images.flip(1)
+        mean, std = (images.new_tensor(item).view(1, 3, 1, 1) for item in (self.mean, self.std))
+        return (images - mean) / std
+
+    def _resized(self, height: int, width: int) -> tuple[int, int]:
+        if not self.keep_ratio:
+            return self.resize
+        if self.dynamic:
+            scale = min(
+                max(self.resize) / max(height, width), min(self.resize) / min(height, width)
+            )
+        else:
+            scale = min(self.resize[0] / height, self.resize[1] / width)
+        return max(int(height * scale + 0.5), 1), max(int(width * scale + 0.5), 1)
+
+
+def read_image_input(
+    cfg: Config, size: tuple[int, int] | None = None, dynamic: bool = False
+) -> ImageInput:
+    """Read a config's test pipeline and data preprocessor.
+
+    Args:
+        cfg: Full config of a plain detector.
+        size: Height and width of the input instead of the config's.
+        dynamic: The graph will take images of any size.
+
+    Raises:
+        ValueError: if the config gives no size, or its pipeline does to images what an exported
+            graph and its callers cannot repeat.
+    """
+    preprocessor = cfg.model.get("data_preprocessor") or {}
+    divisor = int(preprocessor.get("pad_size_divisor", 1))
+    resize, keep_ratio, padded, pad_pixel = _read_pipeline(cfg)
+    if size is not None:
+        resize, padded = size, None
+    if resize is None:
+        raise ValueError(
+            "test_dataloader.dataset.pipeline resizes images to no size that is its own; give the "
+            "height and width of the graph's input with --input-size HEIGHT WIDTH"
+        )
+    mean = _three(preprocessor.get("mean"), 0.0)
+    std = _three(preprocessor.get("std"), 1.0)
+    swap = bool(preprocessor.get("bgr_to_rgb") or preprocessor.get("rgb_to_bgr"))
+    if pad_pixel is None:
+        normalized = float(preprocessor.get("pad_value", 0))
+        pixel = [m + normalized * s for m, s in zip(mean, std, strict=True)]
+        pad_pixel = tuple(reversed(pixel)) if swap else tuple(pixel)
+    height, width = padded or resize
+    return ImageInput(
+        size=(_round_up(height, divisor), _round_up(width, divisor)),
+        resize=resize,
+        keep_ratio=keep_ratio,
+        mean=mean,
+        std=std,
+        swap_channels=swap,
+        pad_value=pad_pixel,
+        divisor=divisor,
+        dynamic=dynamic,
+    )
+
+
+def _read_pipeline(
+    cfg: Config,
+) -> tuple[tuple[int, int] | None, bool, tuple[int, int] | None, tuple[float, ...] | None]:
+    """Size to resize to, whether the ratio is kept, size to pad to, and the pixel that pads."""
+    resize: tuple[int, int] | None = None
+    padded: tuple[int, int] | None = None
+    pad_pixel: tuple[float, ...] | None = None
+    keep_ratio = False
+    for step in _steps(cfg):
+        kind = str(step.get("type")).rpartition(".")[2]
+        if kind in _RESIZES and step.get("scale") is not None:
+            scale = step["scale"]
+            width, height = (scale, scale) if isinstance(scale, int) else scale
+            resize, keep_ratio = (int(height), int(width)), bool(step.get("keep_ratio", False))
+        elif kind == "Pad":
+            if step.get("size") is not None:
+                width, height = step["size"]
+                padded = int(height), int(width)
+            if step.get("pad_to_square") and resize is not None:
+                padded = (max(resize),) * 2
+            value = step.get("pad_val", 0)
+            pad_pixel = _three(value.get("img", 0) if isinstance(value, Mapping) else value, 0.0)
+        elif "Crop" in kind or kind == "Normalize":
+            raise ValueError(
+                f"test_dataloader.dataset.pipeline has a {kind}, which the callers of an exported "
+                "graph would have to repeat; images for it are resized and padded only. Take "
+                f"{kind} out, or set the pipeline to LoadImageFromFile, Resize, PackDetInputs"
+            )
+    return resize, keep_ratio, padded, pad_pixel
+
+
+def _steps(cfg: Config) -> Iterator[Mapping[str, Any]]:
+    loader = cfg.get("test_dataloader") or {}
+    dataset = loader.get("dataset") or {}
+    while "pipeline" not in dataset and isinstance(dataset.get("dataset"), Mapping):
+        dataset = dataset["dataset"]
+    yield from dataset.get("pipeline") or ()
+
+
+def _three(value: float | Sequence[float] | None, otherwise: float) -> tuple[float, ...]:
+    if value is None:
+        value = otherwise
+    if isinstance(value, int | float):
+        value = (float(value),)
+    numbers = tuple(float(item) for item in value)
+    return numbers * 3 if len(numbers) == 1 else numbers
+
+
+def _round_up(length: int, divisor: int) -> int:
+    return math.ceil(length / divisor) * divisor
+
+
+def as_input(images: Sequence[np.ndarray], spec: ImageInput) -> Tensor:
+    """Prepared images of one size as the normalised batch of a detector."""
+    return spec.normalize(torch.from_numpy(np.stack(images)))

@@ -1,0 +1,59 @@
+"""onnxruntime against MMDetection's own predictions, one student of every family."""
+
+import pytest
+from deployed import (
+    DENSE,
+    dense_detector,
+    exported,
+    noise,
+    query_detector,
+    two_stage_detector,
+)
+
+from tbd.engine.deployment import UnexportableError
+from tbd.engine.deployment.graph import build_detections, build_graph
+from tbd.engine.deployment.verification import compare_on, raw_agreement
+
+OWN_CHOICE = ("paa", "yolact")
+"""Families that choose detections in a way of their own."""
+
+
+def assert_detects_the_same(detector, **options):
+    found = compare_on(detector, exported(detector, end_to_end=True, **options), noise())
+    assert found.detections
+    assert found.missed == 0
+    assert found.box < 0.05
+    assert found.score < 1e-4
+
+
+def assert_predicts_the_same(detector):
+    box, score = raw_agreement(build_graph(detector), exported(detector), noise())
+    assert box < 0.05
+    assert score < 1e-4
+
+
+@pytest.mark.parametrize("name", [name for name in DENSE if name not in OWN_CHOICE])
+def test_a_dense_head_detects_as_in_mmdetection(name):
+    assert_detects_the_same(dense_detector(name))
+
+
+@pytest.mark.parametrize("name", OWN_CHOICE)
+def test_a_head_that_chooses_in_its_own_way_is_exported_up_to_that(name):
+    detector = dense_detector(name)
+    assert_predicts_the_same(detector)
+    with pytest.raises(UnexportableError, match="without --end-to-end"):
+        build_detections(build_graph(detector))
+
+
+def test_faster_rcnn_detects_as_in_mmdetection():
+    assert_detects_the_same(two_stage_detector())
+
+
+@pytest.mark.parametrize("name", ["dino", "detr"])
+def test_queries_detect_as_in_mmdetection(name):
+    assert_detects_the_same(query_detector(name))
+
+
+@pytest.mark.parametrize("name", ["retinanet", "fcos"])
+def test_boxes_and_scores_before_suppression_are_those_of_the_adapter(name):
+    assert_predicts_the_same(dense_detector(name))
