@@ -81,7 +81,12 @@ def dense_detector(name: str) -> BaseDetector:
             data_preprocessor=tiny.preprocessor(),
             backbone=tiny.backbone(),
             neck=tiny.fpn(
-                4, CHANNELS, start_level=start, num_outs=len(strides), add_extra_convs="on_output"
+                4,
+                CHANNELS,
+                start_level=start,
+                end_level=min(start + len(strides), 4) - 1,
+                num_outs=len(strides),
+                add_extra_convs="on_output",
             ),
             bbox_head=dict(full.bbox_head) | changes,
             test_cfg=full.test_cfg,

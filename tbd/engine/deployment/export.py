@@ -123,7 +123,8 @@ class OnnxExport:
         ]
         for name, metrics in self.metrics.items():
             shown = ", ".join(
-                f"{key.rpartition('/')[2]} {value:.3f}"
+                f"{key.rpartition('/')[2].replace('bbox_mAP', 'AP').replace('AP_', 'AP ')} "
+                f"{100 * value:.1f}"
                 for key, value in metrics.items()
                 if "mAP" in key
             )

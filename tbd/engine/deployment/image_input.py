@@ -78,7 +78,7 @@ class ImageInput:
         if self.swap_channels:
             images = images.flip(1)
         mean, std = (images.new_tensor(item).view(1, 3, 1, 1) for item in (self.mean, self.std))
-        return (images - mean) / std
+        return ((images - mean) / std).contiguous()
 
     def _resized(self, height: int, width: int) -> tuple[int, int]:
         if not self.keep_ratio:

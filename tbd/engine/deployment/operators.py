@@ -5,8 +5,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from mmcv.ops.deform_conv import DeformConv2dFunction
+from mmcv.ops.deform_conv import DeformConv2dFunction, deform_conv2d
 from mmcv.ops.modulated_deform_conv import ModulatedDeformConv2dFunction
+from mmdet.models.dense_heads import TOODHead
+from torch import Tensor
 
 DEFORM_CONV_OPSET = 19
 """The first with DeformConv."""
@@ -17,13 +19,23 @@ def standard_operators() -> Iterator[None]:
     """Let deformable convolutions become ONNX's DeformConv while a detector is traced."""
     kinds = (DeformConv2dFunction, ModulatedDeformConv2dFunction)
     before = [kind.symbolic for kind in kinds]
+    sampling = TOODHead.deform_sampling
     kinds[0].symbolic = staticmethod(_deform_conv)
     kinds[1].symbolic = staticmethod(_modulated_deform_conv)
+    TOODHead.deform_sampling = _deform_sampling
     try:
         yield
     finally:
+        TOODHead.deform_sampling = sampling
         for kind, symbolic in zip(kinds, before, strict=True):
             kind.symbolic = staticmethod(symbolic)
+
+
+def _deform_sampling(head: TOODHead, feat: Tensor, offset: Tensor) -> Tensor:
+    """As the head's own, whose number of groups would become a part of the trace."""
+    channels = int(feat.shape[1])
+    weight = feat.new_ones(channels, 1, 1, 1)
+    return deform_conv2d(feat, offset, weight, 1, 0, 1, channels, channels)
 
 
 def _deform_conv(
@@ -34,8 +46,8 @@ def _deform_conv(
     stride: Any,
     padding: Any,
     dilation: Any,
-    groups: Any,
-    deform_groups: Any,
+    groups: int,
+    deform_groups: int,
     bias: bool = False,
     im2col_step: int = 32,
 ) -> Any:
@@ -44,7 +56,7 @@ def _deform_conv(
         image,
         weight,
         offset,
-        **_attributes(image, weight, offset, stride, padding, dilation),
+        **_attributes(stride, padding, dilation, groups, deform_groups),
     )
 
 
@@ -58,8 +70,8 @@ def _modulated_deform_conv(
     stride: Any,
     padding: Any,
     dilation: Any,
-    groups: Any,
-    deform_groups: Any,
+    groups: int,
+    deform_groups: int,
 ) -> Any:
     if bias is None:
         outputs = weight.type().sizes()[0]
@@ -71,17 +83,13 @@ def _modulated_deform_conv(
         offset,
         bias,
         mask,
-        **_attributes(image, weight, offset, stride, padding, dilation),
+        **_attributes(stride, padding, dilation, groups, deform_groups),
     )
 
 
 def _attributes(
-    image: Any, weight: Any, offset: Any, stride: Any, padding: Any, dilation: Any
+    stride: Any, padding: Any, dilation: Any, groups: int, deform_groups: int
 ) -> dict[str, Any]:
-    # Groups follow from the shapes; TOOD passes them as part of the trace, not as numbers.
-    _, inputs, *kernel = weight.type().sizes()
-    groups = image.type().sizes()[1] // inputs
-    deform_groups = offset.type().sizes()[1] // (2 * kernel[0] * kernel[1])
     return dict(
         strides_i=_pair(stride),
         pads_i=_pair(padding) * 2,

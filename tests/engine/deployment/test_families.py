@@ -1,8 +1,12 @@
 """onnxruntime against MMDetection's own predictions, one student of every family."""
 
+from dataclasses import replace
+
 import pytest
 from deployed import (
     DENSE,
+    IMAGE,
+    SIZE,
     dense_detector,
     exported,
     noise,
@@ -18,8 +22,9 @@ OWN_CHOICE = ("paa", "yolact")
 """Families that choose detections in a way of their own."""
 
 
-def assert_detects_the_same(detector, **options):
-    found = compare_on(detector, exported(detector, end_to_end=True, **options), noise())
+def assert_detects_the_same(detector, size=SIZE):
+    image = replace(IMAGE, size=size, resize=size)
+    found = compare_on(detector, exported(detector, image, end_to_end=True), noise(size=size))
     assert found.detections
     assert found.missed == 0
     assert found.box < 0.05
@@ -51,7 +56,8 @@ def test_faster_rcnn_detects_as_in_mmdetection():
 
 @pytest.mark.parametrize("name", ["dino", "detr"])
 def test_queries_detect_as_in_mmdetection(name):
-    assert_detects_the_same(query_detector(name))
+    # Four levels of more than one row: PyTorch's exporter divides by zero for a single one.
+    assert_detects_the_same(query_detector(name), size=(128, 96))
 
 
 @pytest.mark.parametrize("name", ["retinanet", "fcos"])

@@ -1,0 +1,148 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from deployed import dense_detector
+from mmengine.config import Config
+from PIL import Image
+from tiny import preprocessor, retinanet, wrapper
+from tiny_run import CLASSES, config_dict, write_config, write_data
+
+from tbd.detectors import build_detector
+from tbd.engine.deployment import OnnxDetector, OnnxOptions, UnexportableError, export_onnx
+from tbd.engine.deployment import export as export_module
+
+onnx = pytest.importorskip("onnx")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Data, a distillation's config and a checkpoint of its student, of random weights."""
+    folder = tmp_path_factory.mktemp("deployment")
+    write_data(folder / "data", images=3)
+    config = write_config(folder / "run.py", config_dict(folder / "data", wrapper()))
+    torch.manual_seed(0)
+    student = build_detector(Config(dict(model=retinanet())).model)
+    content = dict(state_dict=student.state_dict(), meta=dict(dataset_meta=dict(classes=CLASSES)))
+    torch.save(content, folder / "student.pth")
+    return folder
+
+
+def export(folder, out, **options):
+    how = OnnxOptions(images=2, **options)
+    return export_onnx(str(folder / "run.py"), str(folder / "student.pth"), str(out), how=how)
+
+
+@pytest.fixture(scope="module")
+def end_to_end(trained, tmp_path_factory):
+    return export(trained, tmp_path_factory.mktemp("exported"), end_to_end=True, evaluate=True)
+
+
+def test_the_file_says_what_it_needs(end_to_end):
+    properties = {p.key: p.value for p in onnx.load(end_to_end.path).metadata_props}
+    assert json.loads(properties["classes"]) == list(CLASSES)
+    image = json.loads(properties["image"])
+    assert (image["size"], image["mean"], image["swap_channels"]) == (
+        [64, 64],
+        preprocessor()["mean"],
+        True,
+    )
+    assert json.loads(properties["limits"])["iou_threshold"] == 0.5
+    info = OnnxDetector(end_to_end.path).info
+    assert info == end_to_end.info
+
+
+def test_its_ap_is_that_of_mmdetection(end_to_end):
+    torch_ap, onnx_ap = end_to_end.metrics.values()
+    assert torch_ap.keys() == onnx_ap.keys()
+    assert onnx_ap["coco/bbox_mAP_50"] == pytest.approx(torch_ap["coco/bbox_mAP_50"], abs=0.002)
+    assert end_to_end.agreement.missed == 0
+    assert "2 images of the test data" in end_to_end.report()
+
+
+def test_a_dynamic_file_takes_images_of_any_size_at_once(trained, tmp_path):
+    session = OnnxDetector(export(trained, tmp_path, dynamic=True).path).session
+    for shape in ((1, 3, 64, 64), (2, 3, 96, 160)):
+        boxes, scores = session.run(None, {"image": np.zeros(shape, np.float32)})
+        cells = sum((shape[2] // stride) * (shape[3] // stride) for stride in (8, 16, 32))
+        assert boxes.shape == (shape[0], 2 * cells, 4)
+        assert scores.shape == (shape[0], 2 * cells, 3)
+
+
+def test_half_precision_halves_the_weights_and_keeps_the_boxes(trained, tmp_path):
+    found = export(trained, tmp_path, half=True)
+    weights = onnx.load(found.path).graph.initializer
+    halves = [w for w in weights if w.data_type == onnx.TensorProto.FLOAT16]
+    assert sum(int(np.prod(w.dims)) for w in halves) > 0.9 * sum(
+        int(np.prod(w.dims)) for w in weights
+    )
+    assert found.raw[1] < 0.01
+    assert found.info.precision == "float16"
+
+
+def test_eight_bits_are_calibrated_on_training_images(trained, tmp_path):
+    found = export(trained, tmp_path, int8=True, end_to_end=True, evaluate=True)
+    kinds = {node.op_type for node in onnx.load(found.path).graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear", "NonMaxSuppression"} <= kinds
+    assert list(found.metrics) == ["MMDetection", "onnxruntime, float32", "onnxruntime, int8"]
+    assert OnnxDetector(found.path).info.precision == "int8"
+
+
+def test_a_file_that_is_there_is_not_overwritten(trained, end_to_end):
+    before = end_to_end.path.read_bytes()
+    with pytest.raises(FileExistsError, match="--force overwrites it"):
+        export(trained, end_to_end.path.parent)
+    assert end_to_end.path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(opset=11), "opsets 16 to 20"),
+        (dict(half=True, int8=True), "one precision"),
+        (dict(images=0), "1 image or more"),
+    ],
+)
+def test_what_cannot_be_done_is_said_at_once(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        export_onnx("no.py", "no.pth", str(tmp_path), how=OnnxOptions(**options))
+
+
+def test_a_graph_that_predicts_something_else_is_not_written(trained, tmp_path, monkeypatch):
+    make = export_module.make_model
+
+    def broken(detector, info, how):
+        with torch.no_grad():
+            detector.bbox_head.retina_cls.bias += 1
+        model = make(detector, info, how)
+        with torch.no_grad():
+            detector.bbox_head.retina_cls.bias -= 1
+        return model
+
+    monkeypatch.setattr(export_module, "make_model", broken)
+    with pytest.raises(ValueError, match="does not predict what MMDetection's detector predicts"):
+        export(trained, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_deformable_convolutions_need_an_opset_that_has_them(tmp_path):
+    from deployed import exported
+
+    with pytest.raises(UnexportableError, match="from opset 19 on"):
+        exported(dense_detector("reppoints"), opset=17)
+
+
+def test_missing_packages_are_named(trained, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "onnx", None)
+    with pytest.raises(ImportError, match=r"pip install 'tbd\[onnx\]'"):
+        export(trained, tmp_path)
+
+
+def test_a_detector_runs_on_an_image_of_another_size(end_to_end):
+    detector = OnnxDetector(end_to_end.path)
+    image = np.array(Image.new("RGB", (200, 100), (90, 20, 200)))[:, :, ::-1]
+    found = detector(np.ascontiguousarray(image))
+    assert len(found.scores) == len(found.boxes) == len(found.labels) > 0
+    assert (found.boxes >= 0).all()
+    assert (found.boxes <= [200, 100, 200, 100]).all()
