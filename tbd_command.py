@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 COMMANDS = {
     "train": "train a detector: a distillation or a plain one",
     "test": "evaluate a detector; of a distillation, its student",
-    "export": "write the student of a distillation as a plain MMDetection model",
+    "export": "write a detector, or a student, as plain MMDetection or ONNX files",
     "compare": "train configs or methods from several seeds and compare the detectors in one table",
     "search": "search the loss weights of a method, with a budget equal for all",
     "analyze": "measure how far the scores of detectors agree with their boxes",

@@ -1,4 +1,4 @@
-"""The same as ``tbd export``: write the student of a distillation as a plain MMDetection model."""
+"""The same as ``tbd export``: write a detector, or a student, as MMDetection or ONNX files."""
 
 from tbd.cli import run_command
 
