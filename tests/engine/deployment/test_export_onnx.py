@@ -21,7 +21,7 @@ def trained(tmp_path_factory):
     """Data, a distillation's config and a checkpoint of its student, of random weights."""
     folder = tmp_path_factory.mktemp("deployment")
     write_data(folder / "data", images=3)
-    config = write_config(folder / "run.py", config_dict(folder / "data", wrapper()))
+    write_config(folder / "run.py", config_dict(folder / "data", wrapper()))
     torch.manual_seed(0)
     student = build_detector(Config(dict(model=retinanet())).model)
     content = dict(state_dict=student.state_dict(), meta=dict(dataset_meta=dict(classes=CLASSES)))

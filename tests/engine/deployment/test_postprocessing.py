@@ -38,9 +38,7 @@ def test_suppression_keeps_what_mmcv_keeps(across):
 def test_places_without_a_detection_are_told_apart():
     boxes = torch.tensor([[[0.0, 0, 10, 10], [0, 0, 10, 10], [20, 20, 30, 30]]])
     scores, groups = torch.tensor([[0.9, 0.8, 0.0]]), torch.tensor([[1, 1, 1]])
-    found_boxes, found_scores, found_groups = Suppression(0.5, 4)(
-        Candidates(boxes, scores, groups)
-    )
+    found_boxes, found_scores, found_groups = Suppression(0.5, 4)(Candidates(boxes, scores, groups))
     assert found_scores.tolist() == [[pytest.approx(0.9), 0, 0, 0]]
     assert found_groups.tolist() == [[1, -1, -1, -1]]
     assert found_boxes.tolist() == [[[0, 0, 10, 10], [0] * 4, [0] * 4, [0] * 4]]
