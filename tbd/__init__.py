@@ -22,6 +22,7 @@ import_quietly()
 mend_ssd_prediction()
 
 from tbd import datasets, engine, evaluation, generative, heads, losses, visualization
+from tbd.api import compare, export, test, train
 from tbd.detectors import TeacherStudentDetector
 from tbd.distill import (
     AdversarialFeatureDistillation,
@@ -87,12 +88,16 @@ __all__ = [
     "TeacherStudentDetector",
     "VariationalAutoEncoder",
     "VariationalInformationDistillation",
+    "compare",
     "configs_dir",
     "datasets",
     "engine",
     "evaluation",
+    "export",
     "generative",
     "heads",
     "losses",
+    "test",
+    "train",
     "visualization",
 ]

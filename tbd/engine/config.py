@@ -1,5 +1,6 @@
 """Loading of configs as the command-line tools do."""
 
+import copy
 import os.path as osp
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,30 +12,26 @@ from mmengine.config import Config
 DATA_ROOT = "data_root"
 
 
-def load_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
+def load_config(config: str | Config, options: Mapping[str, Any] | None = None) -> Config:
     """Load a config and merge options of the command line over it.
 
     All modules of MMDetection are registered and its scope becomes the default
     one, so that the config can be built right away.
 
     Args:
-        path: A config file, or ``tbd::…`` or ``mmdet::…`` for one that ships with a package.
+        config: A config file, or ``tbd::…`` or ``mmdet::…`` for one that ships with a package; or
+            a config that was loaded or made before, which is not changed.
         options: Dotted keys and their values, as ``--cfg-options`` gives them. One
             key means more than in MMDetection: ``data_root`` moves the whole data
             set, see :func:`move_data_root`. It is applied first; every other option
             is merged as MMEngine does.
 
     Raises:
-        FileNotFoundError: There is no config file at ``path``.
+        FileNotFoundError: There is no such config file.
         ValueError: ``data_root`` is given but the config has none to replace.
     """
     register_all_modules(init_default_scope=True)
-    if "::" in path:
-        path, _ = Config._get_cfg_path(path, "")
-    if not osp.isfile(path):
-        raise FileNotFoundError(f"there is no config file at {osp.abspath(path)}")
-    cfg = Config.fromfile(path)
-
+    cfg = copy.deepcopy(config) if isinstance(config, Config) else _read(config)
     options = dict(options or {})
     if DATA_ROOT in options:
         move_data_root(cfg, options.pop(DATA_ROOT))
@@ -42,9 +39,22 @@ def load_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
     return cfg
 
 
-def config_name(path: str) -> str:
-    """Name of a config: that of its file, without package, folder and suffix."""
-    return Path(path.rpartition("::")[2]).stem
+def config_name(config: str | Config) -> str:
+    """Name of a config: that of its file, without package, folder and suffix.
+
+    One that was made in memory is named after its model.
+    """
+    if isinstance(config, Config):
+        return Path(config.filename).stem if config.filename else str(config.model.type)
+    return Path(config.rpartition("::")[2]).stem
+
+
+def _read(path: str) -> Config:
+    if "::" in path:
+        path, _ = Config._get_cfg_path(path, "")
+    if not osp.isfile(path):
+        raise FileNotFoundError(f"there is no config file at {osp.abspath(path)}")
+    return Config.fromfile(path)
 
 
 def move_data_root(cfg: Config, new_root: str) -> None:

@@ -18,7 +18,7 @@ from tbd.engine.wrappers import unwrap
 
 
 def evaluate(
-    config: str,
+    config: str | Config,
     checkpoint: str,
     work_dir: str | None = None,
     options: Mapping[str, Any] | None = None,
@@ -34,7 +34,7 @@ def evaluate(
     Of a distillation only the student is built; the teacher is not needed.
 
     Args:
-        config: The config file, of a distillation or of a plain detector.
+        config: The config file, or a loaded config, of a distillation or of a plain detector.
         checkpoint: Path or URL of a checkpoint, of the training or exported.
         work_dir: Folder for logs and metrics, as for :func:`tbd.engine.train`.
         options: ``--cfg-options``, see :func:`tbd.engine.load_config`.

@@ -19,7 +19,7 @@ from tbd.files import replacing, write_file
 
 
 def export_student(
-    config: str,
+    config: str | Config,
     checkpoint: str,
     out_dir: str,
     filename: str = "student",
@@ -28,7 +28,7 @@ def export_student(
     """Write the student of a distillation as plain MMDetection files.
 
     Args:
-        config: Config file of the distillation.
+        config: Config file of the distillation, or the loaded config.
         checkpoint: One of its checkpoints, a path or URL.
         out_dir: Folder for ``<filename>.pth`` and ``<filename>.py``.
         filename: Name of both files, without suffix.

@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 from tbd.engine.config import config_name
 
 
-def resolve_work_dir(cfg: Config, config: str, work_dir: str | None) -> str:
+def resolve_work_dir(cfg: Config, config: str | Config, work_dir: str | None) -> str:
     """Choose the work directory: the argument, the config's, or one named after the file."""
     return work_dir or cfg.get("work_dir") or osp.join("work_dirs", config_name(config))
 

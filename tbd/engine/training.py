@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -18,9 +20,30 @@ from tbd.engine.launch import launched
 from tbd.engine.resume import set_resume
 from tbd.engine.runner import build_runner, resolve_work_dir
 
+_VALIDATION = "val/"
+_TIMES = ("time", "data_time")
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training left behind.
+
+    Attributes:
+        work_dir: Folder of logs and checkpoints.
+        checkpoint: The last checkpoint; None where the config writes none.
+        student: The exported plain student's checkpoint, with its config beside it; None where
+            nothing was distilled, or the export is switched off.
+        metrics: Metrics of the last validation by name; empty without one.
+    """
+
+    work_dir: Path
+    checkpoint: Path | None
+    student: Path | None
+    metrics: dict[str, float]
+
 
 def train(
-    config: str,
+    config: str | Config,
     work_dir: str | None = None,
     options: Mapping[str, Any] | None = None,
     *,
@@ -30,11 +53,11 @@ def train(
     launcher: str = "none",
     progress_file: str | None = None,
     gradient_file: str | None = None,
-) -> None:
+) -> TrainingResult:
     """Train the model of a config: a distillation or a plain detector.
 
     Args:
-        config: The config file.
+        config: The config file, or a loaded config.
         work_dir: Folder for logs and checkpoints. Default: the config's ``work_dir``,
             else ``work_dirs/<name of the config>``.
         options: ``--cfg-options``, see :func:`tbd.engine.load_config`.
@@ -47,6 +70,9 @@ def train(
             :class:`tbd.engine.hooks.ProgressFileHook`.
         gradient_file: JSON file of the norms of the gradients on a distilled student's neck at
             three moments, see :class:`tbd.engine.hooks.GradientShareHook`.
+
+    Returns:
+        Where everything is, and what the last validation said.
 
     Raises:
         FileNotFoundError: The config, a checkpoint to resume or an annotation file is missing.
@@ -65,10 +91,11 @@ def train(
     set_resume(cfg, resume)
     with launched(cfg, launcher):
         # In a function of its own, so that no variable here keeps the Runner.
-        _train(cfg, progress_file, gradient_file)
+        metrics = _train(cfg, progress_file, gradient_file)
+    return _result(Path(cfg.work_dir), metrics)
 
 
-def _train(cfg: Config, progress_file: str | None, gradient_file: str | None) -> None:
+def _train(cfg: Config, progress_file: str | None, gradient_file: str | None) -> dict[str, float]:
     runner = build_runner(cfg)
     # Not by the config, which a run keeps and which says what was trained.
     if progress_file is not None:
@@ -76,6 +103,18 @@ def _train(cfg: Config, progress_file: str | None, gradient_file: str | None) ->
     if gradient_file is not None:
         runner.register_hook(GradientShareHook(gradient_file))
     runner.train()
+    scalars = runner.message_hub.log_scalars
+    return {
+        name.removeprefix(_VALIDATION): float(scalars[name].current())
+        for name in scalars
+        if name.startswith(_VALIDATION) and name.removeprefix(_VALIDATION) not in _TIMES
+    }
+
+
+def _result(work_dir: Path, metrics: dict[str, float]) -> TrainingResult:
+    pointer, student = work_dir / "last_checkpoint", work_dir / "student.pth"
+    checkpoint = Path(pointer.read_text().strip()) if pointer.is_file() else None
+    return TrainingResult(work_dir, checkpoint, student if student.is_file() else None, metrics)
 
 
 def _enable_amp(cfg: Config) -> None:

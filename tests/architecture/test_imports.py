@@ -12,7 +12,7 @@ PACKAGE = Path(tbd.__file__).parent
 
 # From top to bottom. Rooms of one line do not import one another.
 LAYERS = (
-    ("cli",),
+    ("cli", "api"),
     ("studies",),
     ("engine",),
     ("detectors",),

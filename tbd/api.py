@@ -1,0 +1,176 @@
+"""The way in from Python: train, test, export and compare by config files or loaded configs.
+
+Each function does what the command of its name does, and returns what it found::
+
+    trained = tbd.train("tbd::shapes/tbd_retinanet_shapes.py")
+    metrics = tbd.test("tbd::shapes/tbd_retinanet_shapes.py", trained.checkpoint)
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from tbd.engine import evaluate, export_student
+from tbd.engine.config import config_name, load_config
+from tbd.engine.training import TrainingResult, train
+from tbd.files import write_file
+from tbd.studies import comparison
+
+__all__ = [
+    "ComparisonResult",
+    "ExportedStudent",
+    "TrainingResult",
+    "compare",
+    "export",
+    "test",
+    "train",
+]
+
+
+@dataclass(frozen=True)
+class ExportedStudent:
+    """A plain MMDetection detector.
+
+    Attributes:
+        checkpoint: Its weights.
+        config: Its config.
+        report: What was written, in words.
+    """
+
+    checkpoint: Path
+    config: Path
+    report: str
+
+
+@dataclass(frozen=True)
+class ComparisonResult:
+    """What a comparison found.
+
+    Attributes:
+        folder: Where ``comparison.json``, tables, pictures and all runs are.
+        table: The table, in Markdown.
+        summary: Name of the config → metric → ``mean``, ``sd``, ``count``, for ``gain`` also the
+            ends ``low`` and ``high`` of its interval.
+        runs: One entry a run: ``name``, ``seed``, ``metrics``, ``config_hash`` and others.
+    """
+
+    folder: Path
+    table: str
+    summary: dict[str, dict[str, dict[str, float | None]]]
+    runs: list[dict[str, Any]]
+
+
+def test(
+    config: str | Config,
+    checkpoint: str | Path,
+    work_dir: str | None = None,  # noqa: PT028 - no function of pytest's
+    options: Mapping[str, Any] | None = None,  # noqa: PT028
+    **settings: Any,
+) -> dict[str, float]:
+    """Evaluate a detector, of a distillation its student, on the test data of its config.
+
+    Args:
+        config: Config file or loaded config.
+        checkpoint: Of the training, or exported.
+        work_dir: Folder for logs and metrics.
+        options: Dotted keys and values, merged over the config.
+        settings: Other arguments of :func:`tbd.engine.evaluate`.
+
+    Returns:
+        Metric names and values.
+    """
+    return evaluate(config, str(checkpoint), work_dir, options, **settings)
+
+
+# Not for pytest, which takes functions of this name.
+test.__test__ = False  # type: ignore[attr-defined]
+
+
+def export(
+    config: str | Config,
+    checkpoint: str | Path,
+    out_dir: str | Path,
+    filename: str = "student",
+    options: Mapping[str, Any] | None = None,
+) -> ExportedStudent:
+    """Write the student of a distillation as a plain MMDetection checkpoint and config.
+
+    Args:
+        config: Config file or loaded config of the distillation.
+        checkpoint: One of its checkpoints.
+        out_dir: Folder for both files.
+        filename: Their name without suffix.
+        options: Dotted keys and values, merged over the config.
+
+    Returns:
+        Where they are.
+    """
+    report = export_student(config, str(checkpoint), str(out_dir), filename, options)
+    folder = Path(out_dir)
+    return ExportedStudent(folder / f"{filename}.pth", folder / f"{filename}.py", report)
+
+
+def compare(
+    configs: Sequence[str | Config] | Mapping[str, str | Config] = (),
+    seeds: Sequence[int] = (0,),
+    work_dir: str | Path = "work_dirs/comparison",
+    *,
+    terms: Sequence[str] | None = None,
+    **settings: Any,
+) -> ComparisonResult:
+    """Train configs, or one student by several methods, from several seeds, and compare them.
+
+    Args:
+        configs: Config files or loaded configs; with names of your own if they are a dict. Loaded
+            ones are written to ``<work_dir>/configs``, since runs are processes of their own.
+        seeds: Seeds to train each of them from.
+        work_dir: Folder for everything. The same call goes on in it.
+        terms: Methods in place of configs, see :func:`tbd.studies.comparison.compare_terms`.
+        settings: Other arguments of :func:`tbd.studies.comparison.compare`, such as ``teacher`` and
+            ``baseline``; of ``compare_terms``, ``pair``.
+
+    Returns:
+        The table and what it was made from.
+
+    Raises:
+        ValueError: Both configs and terms are given, or see there.
+    """
+    folder = Path(work_dir)
+    if terms is not None:
+        if configs:
+            raise ValueError("compare either configs or terms on one pair, not both.")
+        table = comparison.compare_terms(terms, seeds, str(folder), **settings)
+    else:
+        paths = _files(configs, folder)
+        for key in ("teacher", "baseline"):
+            if isinstance(settings.get(key), Config):
+                settings[key] = _write(settings[key], config_name(settings[key]), folder)
+        settings["baseline"] = paths.get(settings.get("baseline"), settings.get("baseline"))
+        table = comparison.compare(list(paths.values()), seeds, str(folder), **settings)
+    content = json.loads((folder / "comparison.json").read_text())
+    return ComparisonResult(folder, table, content["summary"], content["runs"])
+
+
+def _files(
+    configs: Sequence[str | Config] | Mapping[str, str | Config], folder: Path
+) -> dict[Any, str]:
+    """Name, or else path, → config file."""
+    if isinstance(configs, Mapping):
+        return {name: _write(load_config(cfg), name, folder) for name, cfg in configs.items()}
+    found = {}
+    for cfg in configs:
+        path = _write(cfg, config_name(cfg), folder) if isinstance(cfg, Config) else cfg
+        if path in found:
+            raise ValueError(f"two configs are named {config_name(path)}: give a dict of names.")
+        found[path] = path
+    return found
+
+
+def _write(cfg: Config, name: str, folder: Path) -> str:
+    path = folder / "configs" / f"{name}.py"
+    write_file(path, cfg.pretty_text)
+    return str(path)

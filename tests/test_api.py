@@ -1,0 +1,64 @@
+"""The way in from Python."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from tiny import retinanet, wrapper
+from tiny_run import config_dict, write_config, write_data
+
+import tbd
+from tbd.compat import load_checkpoint
+
+
+@pytest.fixture
+def cfg(tmp_path):
+    write_data(tmp_path / "data")
+    return Config(config_dict(tmp_path / "data", wrapper(), epochs=1))
+
+
+def test_a_loaded_config_is_trained_tested_and_exported(cfg, tmp_path):
+    before = cfg.to_dict()
+    trained = tbd.train(cfg, str(tmp_path / "out"), {"train_cfg.max_epochs": 2})
+    assert cfg.to_dict() == before
+    assert trained.work_dir == tmp_path / "out"
+    assert trained.checkpoint == tmp_path / "out" / "epoch_2.pth"
+    metrics = tbd.test(cfg, trained.checkpoint, str(tmp_path / "test"))
+    # The training ended with a validation of the same student on the same images.
+    assert metrics["coco/bbox_mAP"] == trained.metrics["coco/bbox_mAP"]
+    exported = tbd.export(cfg, trained.checkpoint, tmp_path / "exported", "small")
+    assert exported.checkpoint.name == "small.pth"
+    # And it has exported the same student by itself.
+    ours, theirs = (load_checkpoint(str(p)) for p in (exported.checkpoint, trained.student))
+    for key, value in ours["state_dict"].items():
+        assert torch.equal(value, theirs["state_dict"][key]), key
+    assert Config.fromfile(str(exported.config)).model.type == "RetinaNet"
+
+
+def test_a_path_does_as_well(cfg, tmp_path):
+    content = config_dict(tmp_path / "data", retinanet(), epochs=1)
+    trained = tbd.train(write_config(tmp_path / "plain.py", content), str(tmp_path / "out"))
+    assert trained.student is None
+    assert trained.checkpoint.is_file()
+
+
+def test_configs_are_compared_by_name(cfg, tmp_path, monkeypatch):
+    asked = {}
+
+    def compared(configs, seeds, work_dir, **settings):
+        asked.update(configs=configs, seeds=seeds, **settings)
+        tbd.files.write_file(f"{work_dir}/comparison.json", '{"summary": {"a": 1}, "runs": [2]}')
+        return "table"
+
+    monkeypatch.setattr(tbd.api.comparison, "compare", compared)
+    plain = Config(config_dict(tmp_path / "data", retinanet()))
+    out = tmp_path / "out"
+    found = tbd.compare({"plain": plain, "distilled": cfg}, (3,), out, baseline="plain")
+    assert asked["configs"] == [str(out / "configs" / f"{n}.py") for n in ("plain", "distilled")]
+    assert asked["baseline"] == asked["configs"][0]
+    written = Config.fromfile(asked["configs"][1]).to_dict()
+    assert written == cfg.to_dict()
+    assert (found.table, found.summary, found.runs) == ("table", {"a": 1}, [2])
+    with pytest.raises(ValueError, match="two configs are named RetinaNet"):
+        tbd.compare([plain, plain], work_dir=out)
+    with pytest.raises(ValueError, match="either configs or terms"):
+        tbd.compare([plain], work_dir=out, terms=["hd"])
