@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tbd.compat import load_checkpoint
 from tbd.detectors.classes import checkpoint_classes
+from tbd.detectors.finite_weights import check_finite_weights
 
 STUDENT_PREFIX = "student."
 TERM_PREFIX = "distill."
@@ -107,8 +108,9 @@ def load_strictly(
 
     Raises:
         ValueError: The checkpoint is not of this architecture; the message names the first keys
-            that are missing, unexpected or of another shape.
+            that are missing, unexpected or of another shape. Or its weights are no numbers.
     """
+    check_finite_weights(checkpoint, source, "Take an earlier checkpoint of that training.")
     own = model.state_dict()
     weights = without_copies(student_state_dict(checkpoint.get("state_dict", checkpoint)), own)
     reshaped = [

@@ -1,5 +1,6 @@
 """Task-decoupled feature distillation (TFD)."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -121,9 +122,9 @@ class TaskDecoupledFeatureDistillation(DistillationTerm):
         self._generator = weight_generator
         self._hidden_channels = hidden_channels
         if task_weights is not None:
-            if len(task_weights) != 2 or min(task_weights) < 0:
+            if len(task_weights) != 2 or not all(0 <= w < math.inf for w in task_weights):
                 raise ValueError(
-                    f"task_weights={tuple(task_weights)} must be two numbers >= 0: "
+                    f"task_weights={tuple(task_weights)} must be two finite numbers >= 0: "
                     "(classification, localization)."
                 )
             self.fixed_weights = (float(task_weights[0]), float(task_weights[1]))

@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 
 from tbd.compat import load_checkpoint
 from tbd.detectors import build_detector, resolve_model_config, student_state_dict
+from tbd.detectors.finite_weights import check_finite_weights
 from tbd.detectors.weights import TERM_PREFIX, load_strictly
 from tbd.engine.config import load_config
 from tbd.engine.plain_model import plain_model
@@ -143,12 +144,16 @@ def write_student(
 
     Returns:
         A report of what was written.
+
+    Raises:
+        ValueError: A weight is NaN or infinite; an older file stays.
     """
     folder = Path(out_dir)
     meta = checkpoint.get("meta") or {}
     kept = {key: _builtin(meta[key]) for key in ("epoch", "iter", "dataset_meta") if key in meta}
     state_dict = checkpoint.get("state_dict", checkpoint)
     weights = student_state_dict(state_dict)
+    check_finite_weights(weights, "the student", "Export an earlier checkpoint.")
     automatic = automatic_weights(state_dict)
     if automatic:
         # A record for people: no part of MMEngine reads this key.

@@ -7,6 +7,7 @@ from tbd.detectors import TeacherStudentDetector
 from tbd.engine.hooks.class_list import ClassListCheckHook
 from tbd.engine.hooks.config_check import ConfigCheckHook
 from tbd.engine.hooks.epoch_seed import EpochSeedHook
+from tbd.engine.hooks.finite_check import FiniteCheckHook
 from tbd.engine.hooks.student_export import StudentExportHook
 from tbd.engine.hooks.training_data import TrainingDataCheckHook
 
@@ -15,6 +16,7 @@ NEEDED_HOOKS: dict[str, type[Hook]] = {
     "data_check": TrainingDataCheckHook,
     "seed": EpochSeedHook,
     "class_check": ClassListCheckHook,
+    "finite_check": FiniteCheckHook,
     "export": StudentExportHook,
 }
 """Hooks of every distillation; ``default_hooks=dict(<name>=None)`` switches one off."""

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from tbd.compat import load_checkpoint
+from tbd.detectors.finite_weights import first_non_finite
 
 
 def set_resume(cfg: Config, resume: str | None) -> None:
@@ -105,4 +106,6 @@ def _load_training_checkpoint(path: Path) -> dict[str, Any]:
     missing = [key for key in ("meta", "message_hub", "optimizer") if key not in checkpoint]
     if missing:
         raise ValueError(f"it is no training checkpoint, it lacks {', '.join(missing)}")
+    if found := first_non_finite(checkpoint.get("state_dict", {})):
+        raise ValueError(f"the training had failed when it was written, its {found}")
     return checkpoint

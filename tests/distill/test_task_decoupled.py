@@ -187,6 +187,8 @@ def test_half_precision_features_are_compared_in_float32():
     [
         ({"task_weights": (1.0,)}, "task_weights="),
         ({"task_weights": (1.0, -2.0)}, "task_weights="),
+        ({"task_weights": (float("nan"), 1.0)}, "task_weights"),
+        ({"task_weights": (float("inf"), 1.0)}, "task_weights"),
         ({"hidden_channels": 0}, "hidden_channels=0"),
         ({"norm": "max"}, "norm='max'"),
         ({"weight_generator": "lstm"}, "weight_generator='lstm'"),

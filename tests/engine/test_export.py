@@ -170,3 +170,15 @@ def test_imports_of_others_stay(run):
     content["custom_imports"] = dict(imports=["tbd", "mine"])
     plain = export.plain_config(Config(content), Config(dict(model=retinanet())).model)
     assert plain.custom_imports.imports == ["mine"]
+
+
+def test_weights_that_are_no_numbers_are_not_exported(run, tmp_path):
+    checkpoint = load_checkpoint(run / "work/epoch_2.pth")
+    checkpoint["state_dict"]["student.neck.fpn_convs.0.conv.bias"][0] = float("nan")
+    torch.save(checkpoint, tmp_path / "bad.pth")
+    (tmp_path / "student.pth").write_bytes(b"good")
+    with pytest.raises(ValueError, match=r"bad\.pth.*neck\.fpn_convs\.0\.conv\.bias \(nan\)"):
+        export_student(str(run / "run.py"), str(tmp_path / "bad.pth"), str(tmp_path))
+    with pytest.raises(ValueError, match=r"the student: .*neck\.fpn_convs\.0\.conv\.bias \(nan\)"):
+        export.write_student(checkpoint, Config(), tmp_path, "student")
+    assert (tmp_path / "student.pth").read_bytes() == b"good"

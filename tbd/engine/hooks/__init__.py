@@ -5,6 +5,7 @@ from tbd.engine.hooks.class_list import ClassListCheckHook
 from tbd.engine.hooks.config_check import ConfigCheckHook
 from tbd.engine.hooks.dense_predictions import DensePredictionsHook
 from tbd.engine.hooks.epoch_seed import EpochSeedHook
+from tbd.engine.hooks.finite_check import FiniteCheckHook
 from tbd.engine.hooks.generative_visualization import GenerativeVisualizationHook
 from tbd.engine.hooks.gradient_shares import GradientShareHook
 from tbd.engine.hooks.harmony_visualization import HarmonyVisualizationHook
@@ -21,6 +22,7 @@ __all__ = [
     "ConfigCheckHook",
     "DensePredictionsHook",
     "EpochSeedHook",
+    "FiniteCheckHook",
     "GenerativeVisualizationHook",
     "GradientShareHook",
     "HarmonyVisualizationHook",
