@@ -48,11 +48,7 @@ def student_state_dict(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     plain = {key.removeprefix("module."): value for key, value in state_dict.items()}
     if not any(key.startswith(STUDENT_PREFIX) for key in plain):
         return plain
-    return {
-        key.removeprefix(STUDENT_PREFIX): value
-        for key, value in plain.items()
-        if key.startswith(STUDENT_PREFIX)
-    }
+    return _below(STUDENT_PREFIX, plain)
 
 
 def without_copies(
@@ -113,11 +109,7 @@ def load_strictly(
     check_finite_weights(checkpoint, source, "Take an earlier checkpoint of that training.")
     own = model.state_dict()
     weights = without_copies(student_state_dict(checkpoint.get("state_dict", checkpoint)), own)
-    reshaped = [
-        f"{key} {list(value.shape)} in the checkpoint, {list(own[key].shape)} in the model"
-        for key, value in weights.items()
-        if key in own and value.shape != own[key].shape
-    ]
+    reshaped = _reshaped(weights, own)
     missing = [key for key in own if key not in weights]
     unexpected = [key for key in weights if key not in own]
     if not reshaped:
@@ -137,6 +129,49 @@ def load_strictly(
             + f"\n{advice}"
         )
     return len(weights)
+
+
+def describe_differences(model: nn.Module, state_dict: Mapping[str, Tensor]) -> str:
+    """Compare the names and shapes of a model's weights with those of a checkpoint of its kind.
+
+    Args:
+        model: A distillation or a plain detector.
+        state_dict: Of the checkpoint.
+
+    Returns:
+        A line for each kind of difference with the first keys, empty if there is none.
+    """
+    own = model.state_dict()
+    found = {key.removeprefix("module."): value for key, value in state_dict.items()}
+    # Of a distillation the student's part, whose keys have a prefix.
+    prefix = STUDENT_PREFIX if any(key.startswith(STUDENT_PREFIX) for key in own) else ""
+    student = without_copies(_below(prefix, found), _below(prefix, own))
+    found = {
+        key: value
+        for key, value in found.items()
+        if not key.startswith(prefix) or key.removeprefix(prefix) in student
+    }
+    return (
+        _first("missing in the checkpoint", [key for key in own if key not in found])
+        + _first("unexpected in the checkpoint", [key for key in found if key not in own])
+        + _first("of another shape", _reshaped(found, own))
+    )
+
+
+def _below(prefix: str, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        key.removeprefix(prefix): value
+        for key, value in state_dict.items()
+        if key.startswith(prefix)
+    }
+
+
+def _reshaped(found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
+    return [
+        f"{key} {list(value.shape)} in the checkpoint, {list(own[key].shape)} in the model"
+        for key, value in found.items()
+        if key in own and value.shape != own[key].shape
+    ]
 
 
 def load_teacher(teacher: BaseDetector, source: str) -> TeacherWeights:

@@ -8,6 +8,8 @@ from tbd.engine.hooks.class_list import ClassListCheckHook
 from tbd.engine.hooks.config_check import ConfigCheckHook
 from tbd.engine.hooks.epoch_seed import EpochSeedHook
 from tbd.engine.hooks.finite_check import FiniteCheckHook
+from tbd.engine.hooks.resume_check import ResumeCheckHook
+from tbd.engine.hooks.resume_state import ResumeStateHook
 from tbd.engine.hooks.student_export import StudentExportHook
 from tbd.engine.hooks.training_data import TrainingDataCheckHook
 
@@ -17,6 +19,8 @@ NEEDED_HOOKS: dict[str, type[Hook]] = {
     "seed": EpochSeedHook,
     "class_check": ClassListCheckHook,
     "finite_check": FiniteCheckHook,
+    "resume_check": ResumeCheckHook,
+    "resume_state": ResumeStateHook,
     "export": StudentExportHook,
 }
 """Hooks of every distillation; ``default_hooks=dict(<name>=None)`` switches one off."""

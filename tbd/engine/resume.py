@@ -21,27 +21,32 @@ def set_resume(cfg: Config, resume: str | None) -> None:
 
     Args:
         cfg: The config of the run with ``work_dir`` set, changed in place.
-        resume: ``None`` for a new run, ``"auto"`` for the last good checkpoint of the
-            work directory (a new run if there is none), else a checkpoint file.
+        resume: ``None`` for what the config says with ``resume=True``, if it does, else a new
+            run; ``"auto"`` for the last good checkpoint of the work directory (a new run if there
+            is none), else a checkpoint file.
 
     Raises:
         FileNotFoundError: ``resume`` names a file that does not exist.
         ValueError: ``resume`` names a file that cannot be resumed from.
     """
-    if resume is None:
+    if resume is None and cfg.get("resume"):
+        # What MMEngine would find by itself it would not look at.
+        resume = cfg.get("load_from") or "auto"
+    if resume is None or "://" in resume:
         return
     if resume == "auto":
         found = find_resumable(cfg.work_dir)
         if found is None:
             print_log(f"no checkpoint to resume in {cfg.work_dir}: a new run starts", "current")
+            cfg.resume = False
             return
     else:
         if not Path(resume).is_file():
-            raise FileNotFoundError(f"--resume: there is no checkpoint at {Path(resume).resolve()}")
+            raise FileNotFoundError(f"resume: there is no checkpoint at {Path(resume).resolve()}")
         try:
             found = Path(resume), _load_training_checkpoint(Path(resume))
         except ValueError as error:
-            raise ValueError(f"--resume: cannot resume from {resume}: {error}") from error
+            raise ValueError(f"resume: cannot resume from {resume}: {error}") from error
     path, checkpoint = found
     cfg.resume = True
     cfg.load_from = str(path)
@@ -70,30 +75,33 @@ def find_resumable(work_dir: str | Path) -> tuple[Path, dict[str, Any]] | None:
         try:
             return path, _load_training_checkpoint(path)
         except ValueError as error:
-            print_log(f"--resume passes over {path}: {error}", "current", logging.WARNING)
+            print_log(f"resume passes over {path}: {error}", "current", logging.WARNING)
     return None
 
 
 def _candidates(work_dir: Path) -> Iterator[Path]:
-    """Yield checkpoints, the one of ``last_checkpoint`` first, then from new to old."""
+    """Yield checkpoints, the one of ``last_checkpoint`` first, then from new to old.
+
+    A run whose folder was moved or copied still records its old one, so that its own files come
+    before what the record says. Where it has none, ``CheckpointHook.out_dir`` put them elsewhere.
+    """
     record = work_dir / "last_checkpoint"
     recorded = record.read_text(errors="replace").strip("\0 \n") if record.is_file() else ""
-    folders = [work_dir]
-    last = None
-    if recorded:
-        # A run that was moved still records its old folder.
-        last = next(
-            (p for p in (Path(recorded), work_dir / Path(recorded).name) if p.is_file()), None
-        )
-        if Path(recorded).parent.resolve() != work_dir.resolve():
-            folders.append(Path(recorded).parent)
-    if last is not None:
+    folder = work_dir
+    if recorded and not _checkpoints(work_dir):
+        folder = Path(recorded).parent
+    last = folder / Path(recorded).name
+    if recorded and last.is_file():
         yield last
-    for folder in folders:
-        files = [p for p in folder.glob("*.pth") if not p.name.startswith("best_")]
-        for path in sorted(files, key=lambda p: p.stat().st_mtime_ns, reverse=True):
-            if last is None or path.resolve() != last.resolve():
-                yield path
+    for path in _checkpoints(folder):
+        if path.name != last.name:
+            yield path
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Checkpoints of a folder from new to old; an exported student and the best are none."""
+    files = [p for p in folder.glob("*.pth") if not p.name.startswith(("best_", "student"))]
+    return sorted(files, key=lambda p: p.stat().st_mtime_ns, reverse=True)
 
 
 def _load_training_checkpoint(path: Path) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 import os
+import shutil
 
 import pytest
 import torch
@@ -84,6 +85,37 @@ def test_a_moved_work_directory_resumes_from_its_own_files(work_dir, tmp_path_fa
     found = find_resumable(moved)
     assert found is not None
     assert found[0] == moved / "epoch_10.pth"
+
+
+def test_a_copied_work_directory_resumes_from_its_own_files(work_dir, tmp_path_factory):
+    copied = tmp_path_factory.mktemp("parent") / "copied"
+    shutil.copytree(work_dir, copied)
+    write_checkpoint(work_dir, 11)
+    found = find_resumable(copied)
+    assert found is not None
+    assert found[0] == copied / "epoch_10.pth"
+
+
+def test_checkpoints_in_a_folder_of_their_own_are_found(work_dir, tmp_path_factory):
+    run = tmp_path_factory.mktemp("run")
+    (work_dir / "last_checkpoint").rename(run / "last_checkpoint")
+    torch.save(dict(meta={}, state_dict={}), run / "student.pth")
+    assert epoch_of(run) == 10
+
+
+def test_weights_that_are_no_numbers_are_passed_over(work_dir):
+    write_checkpoint(work_dir, 11, state_dict=dict(weight=torch.tensor([1.0, float("nan")])))
+    assert epoch_of(work_dir) == 10
+
+
+def test_resume_in_a_config_is_looked_at_too(work_dir):
+    truncate(work_dir / "epoch_10.pth", 0.5)
+    cfg = Config(dict(work_dir=str(work_dir), resume=True))
+    set_resume(cfg, None)
+    assert cfg.load_from == str(work_dir / "epoch_9.pth")
+    cfg = Config(dict(work_dir="w", resume=True, load_from=str(work_dir / "epoch_10.pth")))
+    with pytest.raises(ValueError, match=r"cannot resume from .*epoch_10\.pth"):
+        set_resume(cfg, None)
 
 
 def test_checkpoints_without_training_state_are_not_resumed(work_dir):

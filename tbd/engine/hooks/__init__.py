@@ -12,6 +12,8 @@ from tbd.engine.hooks.harmony_visualization import HarmonyVisualizationHook
 from tbd.engine.hooks.loss_phase import LossPhaseHook
 from tbd.engine.hooks.paraphraser_phase import ParaphraserPhaseHook
 from tbd.engine.hooks.progress_file import ProgressFileHook
+from tbd.engine.hooks.resume_check import ResumeCheckHook
+from tbd.engine.hooks.resume_state import ResumeStateHook
 from tbd.engine.hooks.stop_distillation import StopDistillationHook
 from tbd.engine.hooks.student_export import StudentExportHook
 from tbd.engine.hooks.training_data import TrainingDataCheckHook
@@ -29,6 +31,8 @@ __all__ = [
     "LossPhaseHook",
     "ParaphraserPhaseHook",
     "ProgressFileHook",
+    "ResumeCheckHook",
+    "ResumeStateHook",
     "StopDistillationHook",
     "StudentExportHook",
     "TrainingDataCheckHook",

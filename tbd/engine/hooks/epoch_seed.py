@@ -33,13 +33,21 @@ class EpochSeedHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Reseed the main process and the data loader's workers."""
-        sequence = np.random.SeedSequence([runner.seed, runner.epoch, get_rank()])
-        # 31 bits: MMEngine adds a worker's number, and NumPy takes 32 bits at most.
-        seed = int(sequence.generate_state(1)[0] >> 1)
-        random.seed(seed)
-        np.random.seed(seed)
-        torch.manual_seed(seed)
-        _reseed_workers(runner.train_dataloader, seed)
+        _reseed_workers(runner.train_dataloader, seed_process(runner.seed, runner.epoch))
+
+
+def seed_process(*numbers: int) -> int:
+    """Seed every generator of this process from some numbers and its rank.
+
+    Returns:
+        The seed, of 31 bits: MMEngine adds a worker's number, and NumPy takes 32 bits at most.
+    """
+    sequence = np.random.SeedSequence([*numbers, get_rank()])
+    seed = int(sequence.generate_state(1)[0] >> 1)
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    return seed
 
 
 def _reseed_workers(loader: DataLoader[Any], seed: int) -> None:

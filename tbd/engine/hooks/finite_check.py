@@ -5,11 +5,12 @@ from typing import Any
 
 import torch
 from mmengine.dist import all_reduce, is_distributed
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from tbd.detectors.finite_weights import check_finite_weights, first_non_finite
+from tbd.engine.hooks.checkpoint_times import is_saved_by_iteration
 from tbd.engine.wrappers import unwrap
 from tbd.registry import HOOKS
 
@@ -69,7 +70,7 @@ class FiniteCheckHook(Hook):
                 flags = self._flags.setdefault(tuple(losses), _Flags(len(losses)))
                 flags.note(list(losses.values()), runner.iter + 1)
         due = self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner)
-        if due or _is_saved_by_iteration(runner):
+        if due or is_saved_by_iteration(runner):
             self._check(runner)
 
     def after_train_epoch(self, runner: Runner) -> None:
@@ -157,15 +158,6 @@ def _tensors(model: nn.Module) -> dict[str, Tensor]:
 
 def _has_scaler(runner: Runner) -> bool:
     return getattr(runner.optim_wrapper, "loss_scaler", None) is not None
-
-
-def _is_saved_by_iteration(runner: Runner) -> bool:
-    return any(
-        isinstance(hook, CheckpointHook)
-        and not hook.by_epoch
-        and hook.every_n_train_iters(runner, hook.interval)
-        for hook in runner.hooks
-    )
 
 
 def _message(what: str, runner: Runner) -> str:
