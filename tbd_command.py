@@ -14,6 +14,8 @@ COMMANDS = {
     "train": "train a detector: a distillation or a plain one",
     "test": "evaluate a detector; of a distillation, its student",
     "export": "write a detector, or a student, as plain MMDetection or ONNX files",
+    "predict": "detect objects in images, with a checkpoint or an ONNX file, and draw them",
+    "run": "run a script, such as MMDetection's own tools, with mmcv's operators in place",
     "compare": "train configs or methods from several seeds and compare the detectors in one table",
     "search": "search the loss weights of a method, with a budget equal for all",
     "analyze": "measure how far the scores of detectors agree with their boxes",

@@ -112,6 +112,11 @@ def build(model: Any) -> BaseDetector:
 
 def exported(detector: BaseDetector, image: ImageInput = IMAGE, **options: Any) -> OnnxDetector:
     """Export a detector and let onnxruntime load it."""
+    return OnnxDetector(exported_bytes(detector, image, **options))
+
+
+def exported_bytes(detector: BaseDetector, image: ImageInput = IMAGE, **options: Any) -> bytes:
+    """Export a detector."""
     how = OnnxOptions(**options)
     graph = build_graph(detector)
     limits = build_detections(graph).limits if how.end_to_end else graph.limits
@@ -125,7 +130,7 @@ def exported(detector: BaseDetector, image: ImageInput = IMAGE, **options: Any) 
         "float16" if how.half else "float32",
         "0",
     )
-    return OnnxDetector(make_model(detector, info, how))
+    return make_model(detector, info, how)
 
 
 def noise(count: int = 2, size: tuple[int, int] = SIZE) -> list[np.ndarray]:

@@ -15,6 +15,7 @@ TOOLS = {
     "train": "train.py",
     "test": "test.py",
     "export": "export_student.py",
+    "predict": "predict.py",
     "compare": "compare.py",
     "search": "search_weights.py",
     "analyze": "analyze_harmony.py",
@@ -75,7 +76,11 @@ def test_help_and_version_do_not_wait_for_mmdetection():
         assert run.stdout
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_but_run_has_a_tool():
+    assert TOOLS.keys() == COMMANDS.keys() - {"run"}
+
+
+@pytest.mark.parametrize("name", TOOLS)
 def test_the_tool_is_a_door_to_the_command(name):
     statements = (ROOT / "tools" / TOOLS[name]).read_text().partition('"""\n\n')[2]
     assert statements == (

@@ -14,7 +14,7 @@ from documents import PAGES, ROOT, blocks, commands, files_of, prose
 from tbd.cli import run_command
 from tbd_command import COMMANDS
 
-FOLDERS = ("configs/", "tools/", "docs/", "tests/", "tbd/")
+FOLDERS = ("configs/", "examples/", "tools/", "docs/", "tests/", "tbd/")
 _OPTIONAL = (ROOT / "pyproject.toml").read_text().partition("[project.optional-dependencies]")[2]
 EXTRAS = re.findall(r"^(\w+) = \[", _OPTIONAL.partition("\n[")[0], re.MULTILINE)
 
@@ -38,6 +38,8 @@ def check(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
                 module = runpy.run_path(str(ROOT / tool))
                 monkeypatch.setattr(sys, "argv", [tool, *arguments])
                 module["parse_args"]()
+        case ["python", example, *_] if example.startswith("examples/"):
+            assert (ROOT / example).is_file()
         case ["python", "-c", program]:
             exec(program, {})
         case ["bash", "tools/dist_train.sh" | "tools/dist_test.sh" as script, *arguments]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cv2
+import mmcv
 import numpy as np
 from mmdet.registry import DATASETS
 from mmengine.config import Config
@@ -46,6 +46,7 @@ def read_images(cfg: Config, split: str, count: int) -> Iterator[np.ndarray]:
     Raises:
         FileNotFoundError: if the annotation file or an image does not exist, or the config has no
             such data.
+        ValueError: if a file is no image.
     """
     loader = cfg.get(f"{split}_dataloader")
     if not loader:
@@ -55,7 +56,7 @@ def read_images(cfg: Config, split: str, count: int) -> Iterator[np.ndarray]:
         dataset = DATASETS.build(loader["dataset"])
     for index in range(min(count, len(dataset))):
         path = dataset.get_data_info(index)["img_path"]
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        image = mmcv.imread(str(path))
         if image is None:
-            raise FileNotFoundError(f"{split}_dataloader.dataset: there is no image at {path}")
+            raise ValueError(f"{split}_dataloader.dataset: {path} is no image that OpenCV reads")
         yield image
