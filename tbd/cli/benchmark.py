@@ -1,25 +1,37 @@
 """Print what a distilled training step costs beside a plain one: time, memory and ratios.
 
-Example::
+The teacher that it is measured against always runs in float32 as its config builds it,
+whatever teacher_execution says.
+
+Examples::
 
   tbd benchmark tbd::tbd_retinanet_r101_r50.py --batch-size 2 --height 800 --width 1344
+  tbd benchmark CONFIG --cfg-options model.teacher_execution.channels_last=True
+  tbd benchmark --growth
 """
 
 import argparse
+from pathlib import Path
 
 import torch
+from mmengine.config import ConfigDict
 from mmengine.device import get_device
 from mmengine.logging import MMLogger
 
 from tbd.cli.options import add_cfg_options
 from tbd.engine import load_config
-from tbd.studies.step_cost import StepBatch, measure_memory, measure_times
+from tbd.studies.harmony_cost import measure_growth
+from tbd.studies.step_cost import measure_memory, measure_times
+from tbd.studies.step_profile import profile_step
+from tbd.studies.trial_step import StepBatch
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.usage = "%(prog)s CONFIG [options]"
-    parser.add_argument("config", metavar="CONFIG", help="config file of a distillation")
+    parser.add_argument(
+        "config", nargs="?", metavar="CONFIG", help="config file of a distillation, of any pair"
+    )
     parser.add_argument("--batch-size", type=int, default=2, metavar="N", help="default: 2")
     parser.add_argument(
         "--height", type=int, default=400, metavar="PIXELS", help="of the images. Default: 400"
@@ -41,28 +53,80 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="measured rounds, whose medians are printed. Default: 5",
     )
+    parser.add_argument(
+        "--clock",
+        choices=["wall", "cpu"],
+        default="wall",
+        help="cpu: what this process computes, steady on a CPU that others use. Default: wall",
+    )
+    parser.add_argument("--amp", choices=["fp16", "bf16"], help="mixed precision of the training")
     parser.add_argument("--no-memory", action="store_true", help="measure times only")
+    parser.add_argument(
+        "--profile", action="store_true", help="print where the time goes, by module and operator"
+    )
+    parser.add_argument(
+        "--trace", type=Path, metavar="FILE", help="with --profile: write it as a Chrome trace"
+    )
+    parser.add_argument(
+        "--growth",
+        action="store_true",
+        help="measure how IoUs grow with predictions and ground truth; needs no CONFIG",
+    )
     add_cfg_options(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Measure."""
+    device = f"{get_device()}, torch {torch.__version__}, {torch.get_num_threads()} threads"
+    if args.growth:
+        print(f"IoU with the best ground truth, forward and backward, on {device}")
+        for cost in measure_growth(rounds=args.rounds, clock=args.clock):
+            print(
+                f"{cost.predictions:9,d} predictions, {cost.ground_truths:5,d} boxes: "
+                f"{1000 * cost.seconds:9.1f} ms, graph {cost.graph / 2**20:7.1f} MiB",
+                flush=True,
+            )
+        return
+    if args.config is None:
+        raise ValueError("CONFIG is missing: name a config of a distillation, or set --growth.")
     model = load_config(args.config, args.cfg_options).model
     MMLogger.get_current_instance().setLevel("WARNING")
     batch = StepBatch(args.batch_size, args.height, args.width, args.boxes)
-    print(
-        f"{batch} on {get_device()}, torch {torch.__version__}, {torch.get_num_threads()} threads"
+    precision = f", autocast {args.amp}" if args.amp else ""
+    print(f"{batch} on {device}, {args.clock} clock{precision}")
+    _print_times(model, batch, args)
+    if not args.no_memory:
+        _print_memory(model, batch, args)
+    if args.profile or args.trace:
+        print(profile_step(model, batch, args.amp, args.trace))
+
+
+def _print_times(model: ConfigDict, batch: StepBatch, args: argparse.Namespace) -> None:
+    times = measure_times(
+        model,
+        batch,
+        args.rounds,
+        lambda line: print(line, flush=True),
+        detailed=True,
+        clock=args.clock,
+        amp=args.amp,
     )
-    times = measure_times(model, batch, args.rounds, lambda line: print(line, flush=True))
-    print(f"plain student step           {times.plain:8.3f} s")
-    print(f"teacher inference forward    {times.teacher:8.3f} s")
-    print(f"distilled step               {times.distilled:8.3f} s")
-    print(f"distilled / (plain + teacher) {times.ratio:7.3f}")
-    if args.no_memory:
-        return
+    lines = {
+        "plain student step": times.plain,
+        "teacher, eager float32": times.teacher,
+        **times.parts,
+        "distilled step": times.distilled,
+    }
+    for name, seconds in lines.items():
+        print(f"{name:30}{seconds:9.3f} s")
+    print(f"{'distilled / (plain + teacher)':30}{times.ratio:9.3f}")
+    print(f"{'distilled / plain':30}{times.distilled / times.plain:9.3f}")
+
+
+def _print_memory(model: ConfigDict, batch: StepBatch, args: argparse.Namespace) -> None:
     print("measuring memory in fresh processes", flush=True)
-    memory = measure_memory(model, batch)
-    print(f"peak of a plain step         {memory.plain:8.0f} MiB")
-    print(f"teacher's weights            {memory.teacher_weights:8.0f} MiB")
-    print(f"peak of a distilled step     {memory.distilled:8.0f} MiB")
-    print(f"distilled / (plain + weights) {memory.ratio:7.3f}")
+    memory = measure_memory(model, batch, amp=args.amp)
+    print(f"{'peak of a plain step':30}{memory.plain:9.0f} MiB")
+    print(f"{'teacher weights in float32':30}{memory.teacher_weights:9.0f} MiB")
+    print(f"{'peak of a distilled step':30}{memory.distilled:9.0f} MiB")
+    print(f"{'distilled / (plain + weights)':30}{memory.ratio:9.3f}")

@@ -105,9 +105,31 @@ class FrozenTeacher:
             FloatingPointError: if an output is not finite; see
                 :class:`~tbd.detectors.finite_check.FiniteCheck`.
         """
+        return self.observe(inputs, data_samples, gt)()
+
+    @torch.no_grad()
+    def observe(
+        self, inputs: Tensor, data_samples: Sequence[DetDataSample], gt: GroundTruth
+    ) -> Callable[[], View]:
+        """Run as :meth:`__call__` does, and return what makes a view of it, new at each call."""
         if self.detector.training:
             self.detector.eval()
-        return self._stream.run(lambda: self._view(inputs, data_samples, gt), inputs.device)
+        return self._stream.run(lambda: self._observe(inputs, data_samples, gt), inputs.device)
+
+    def eager(self) -> "FrozenTeacher":
+        """A copy that is run as its config builds it, in full precision.
+
+        Raises:
+            RuntimeError: if the weights were already changed for the execution.
+        """
+        if self._prepared:
+            raise RuntimeError("The teacher was prepared on its first batch; copy it before.")
+        return FrozenTeacher(
+            copy.deepcopy(self.detector),
+            self._renormalize,
+            self._reading,
+            TeacherExecution(fold_norms=False, dtype="fp32"),
+        )
 
     def join(self) -> None:
         """Let the current stream wait for what :meth:`__call__` started."""
@@ -151,7 +173,9 @@ class FrozenTeacher:
     def _is_half(self) -> bool:
         return self._execution.dtype in ("bf16", "fp16")
 
-    def _view(self, inputs: Tensor, samples: Sequence[DetDataSample], gt: GroundTruth) -> View:
+    def _observe(
+        self, inputs: Tensor, samples: Sequence[DetDataSample], gt: GroundTruth
+    ) -> Callable[[], View]:
         images = self.renormalize(inputs, samples)
         if self._execution.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
@@ -164,7 +188,7 @@ class FrozenTeacher:
             for name, calls in record.calls.items()
         }
         self._check_finite(outputs, samples)
-        return self._reader.view(record, gt, images)
+        return lambda: self._reader.view(record, gt, images)
 
     def _run(
         self, images: Tensor, samples: Sequence[DetDataSample], levels: Sequence[int] | None

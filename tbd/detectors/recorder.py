@@ -93,6 +93,14 @@ class OutputRecorder:
             )
         return calls[0]
 
+    def detach(self) -> None:
+        """Cut all that was recorded from its graph; its floating tensors become leaves."""
+        for name, calls in self.calls.items():
+            self.calls[name] = [
+                Call(_copy_containers(call.inputs, _leaf), _copy_containers(call.output, _leaf))
+                for call in calls
+            ]
+
     def _keep_as(self, name: str) -> Any:
         convert = at_least_float32 if self._float32 else _unchanged
 
@@ -113,3 +121,7 @@ def _copy_containers(output: Any, convert: Callable[[Tensor], Tensor]) -> Any:
 
 def _unchanged(tensor: Tensor) -> Tensor:
     return tensor
+
+
+def _leaf(tensor: Tensor) -> Tensor:
+    return tensor.detach().requires_grad_(tensor.is_floating_point())

@@ -22,6 +22,7 @@ from tbd.detectors.frozen_teacher import FrozenTeacher
 from tbd.detectors.model_config import build_detector, resolve_model_config
 from tbd.detectors.randomness import isolated_randomness
 from tbd.detectors.reader import DetectorReader
+from tbd.detectors.recorder import OutputRecorder
 from tbd.detectors.renormalization import InputRenormalization
 from tbd.detectors.startup_report import startup_report
 from tbd.detectors.term_balance import TermBalance
@@ -251,20 +252,12 @@ class TeacherStudentDetector(BaseDetector):
             self._compiling(batch_inputs),
         ):
             losses = dict(self.student.loss(batch_inputs, batch_data_samples))
-        student_view = self._student_reader.view(record, gt, batch_inputs)
         if self._teacher is not None:
             self._teacher.join()
-        rois = self._student_reader.rois(record)
-        if rois is not None:
-            student_view = replace(student_view, rois=rois)
-        if rois is not None and self._teacher and teacher_view.features:
-            teacher_view = self._teacher.add_rois(
-                teacher_view, [stage.rois for stage in rois], batch_data_samples
-            )
-        if self._pyramids is not None:
-            student_view, teacher_view = self._pyramids.views(student_view, teacher_view)
-        if self.classes is not None:
-            student_view, teacher_view = self.classes.views(student_view, teacher_view)
+        student_view = self._student_reader.view(record, gt, batch_inputs)
+        student_view, teacher_view = self._paired(
+            record, student_view, teacher_view, batch_data_samples
+        )
         with without_autocast(batch_inputs.device):
             found = {name: self.terms[name](student_view, teacher_view) for name in active}
             for name, values in self.balance.weigh(losses, found, factors).items():
@@ -277,6 +270,50 @@ class TeacherStudentDetector(BaseDetector):
             for parameter in (term.idle_parameters() if name in active else term.parameters())
         ]
         return {**losses, **self._keep_in_graph(idle)}
+
+    def eager_teacher(self) -> FrozenTeacher | None:
+        """A copy of the teacher that is run as its config builds it, to measure against.
+
+        To be made before the first step, which prepares the teacher's weights.
+        """
+        return self._teacher.eager() if self._teacher else None
+
+    def run_teacher(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> None:
+        """Run of the teacher what a training step runs up to its dense head or decoder."""
+        if self._teacher is not None:
+            gt = GroundTruth.of(batch_inputs, batch_data_samples)
+            self._teacher.observe(batch_inputs, batch_data_samples, gt)
+            self._teacher.join()
+
+    def observe(
+        self, batch_inputs: Tensor, batch_data_samples: SampleList
+    ) -> Callable[[], tuple[View, View]]:
+        """Run both detectors on a batch as a training step does, for measurements on terms.
+
+        Args:
+            batch_inputs: Normalised images [N, 3, H, W].
+            batch_data_samples: Ground truth of the N images.
+
+        Returns:
+            Makes the views of student and teacher, new at each call, so that nothing
+            is left in them of what a term made before. The student's tensors are
+            leaves that require gradients.
+        """
+        gt = GroundTruth.of(batch_inputs, batch_data_samples)
+        make = None
+        if self._teacher and any(term.reads_teacher for term in self.terms.values()):
+            make = self._teacher.observe(batch_inputs, batch_data_samples, gt)
+            self._teacher.join()
+        with self._student_reader.recorder() as record:
+            self.student.loss(batch_inputs, batch_data_samples)
+        record.detach()
+
+        def views() -> tuple[View, View]:
+            student_view = self._student_reader.view(record, gt, batch_inputs)
+            teacher_view = View(gt) if make is None else make()
+            return self._paired(record, student_view, teacher_view, batch_data_samples)
+
+        return views
 
     @torch.no_grad()
     def dense_views(
@@ -344,6 +381,27 @@ class TeacherStudentDetector(BaseDetector):
             if student is None:
                 raise
             return getattr(student, name)
+
+    def _paired(
+        self,
+        record: OutputRecorder,
+        student_view: View,
+        teacher_view: View,
+        samples: SampleList,
+    ) -> tuple[View, View]:
+        """Add the second stages to both views, and pair their pyramid levels and classes."""
+        rois = self._student_reader.rois(record)
+        if rois is not None:
+            student_view = replace(student_view, rois=rois)
+        if rois is not None and self._teacher and teacher_view.features:
+            teacher_view = self._teacher.add_rois(
+                teacher_view, [stage.rois for stage in rois], samples
+            )
+        if self._pyramids is not None:
+            student_view, teacher_view = self._pyramids.views(student_view, teacher_view)
+        if self.classes is not None:
+            student_view, teacher_view = self.classes.views(student_view, teacher_view)
+        return student_view, teacher_view
 
     def _compiling(self, batch_inputs: Tensor) -> AbstractContextManager[None]:
         """Context in which the parts of the student are those that were compiled, if any are."""

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
-from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor
 
 from tbd.precision import at_least_float32
@@ -25,6 +24,9 @@ IOU_EPS = 1e-6
 
 _MAX_PAIRS = 1 << 20
 """Pairs of boxes compared at once, which bounds the memory of the search."""
+
+_MAX_PAIRS_IN_CACHE = 1 << 16
+"""Likewise on a CPU, whose cache holds as many."""
 
 
 def check_norm(norm: str) -> Norm:
@@ -135,9 +137,24 @@ def localization_probability(boxes: Tensor, gt_boxes: Sequence[Tensor]) -> Tenso
 
 @torch.no_grad()
 def _best_gt(predicted: Tensor, gt: Tensor) -> Tensor:
-    chunk = max(_MAX_PAIRS // len(gt), 1)
-    parts = [bbox_overlaps(part, gt, eps=IOU_EPS).argmax(dim=1) for part in predicted.split(chunk)]
-    return torch.cat(parts)
+    pairs = _MAX_PAIRS_IN_CACHE if predicted.device.type == "cpu" else _MAX_PAIRS
+    chunk = max(pairs // len(gt), 1)
+    return torch.cat([_pairwise_iou(part, gt).argmax(dim=1) for part in predicted.split(chunk)])
+
+
+def _pairwise_iou(boxes: Tensor, others: Tensor) -> Tensor:
+    """IoU [M, G] of all pairs, in fewer and smaller passes than over pairs of corners."""
+    overlap: Tensor | None = None
+    for low, high in ((0, 2), (1, 3)):
+        extent = torch.minimum(boxes[:, high, None], others[:, high])
+        extent.sub_(torch.maximum(boxes[:, low, None], others[:, low])).clamp_(min=0)
+        overlap = extent if overlap is None else overlap.mul_(extent)
+    assert overlap is not None
+    areas, other_areas = (
+        (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1]) for box in (boxes, others)
+    )
+    union = (areas[:, None] + other_areas).sub_(overlap).clamp_(min=IOU_EPS)
+    return overlap.div_(union)
 
 
 def _aligned_iou(boxes: Tensor, targets: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ from mmdet.registry import DATASETS
 from tbd.detectors.model_config import WRAPPER_TYPES
 from tbd.studies.comparison.runs import Run
 from tbd.studies.quiet import quiet_logger
-from tbd.studies.step_cost import StepBatch, measure_times
+from tbd.studies.step_cost import measure_times
+from tbd.studies.trial_step import StepBatch
 
 _ROUNDS = 5
 
