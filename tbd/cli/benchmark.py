@@ -1,13 +1,10 @@
 """Print what a distilled training step costs beside a plain one: time, memory and ratios.
 
-The teacher that it is measured against always runs in float32 as its config builds it,
-whatever teacher_execution says.
+The teacher that it is measured against runs in float32 whatever teacher_execution says.
 
-Examples::
+Example::
 
   tbd benchmark tbd::tbd_retinanet_r101_r50.py --batch-size 2 --height 800 --width 1344
-  tbd benchmark CONFIG --cfg-options model.teacher_execution.channels_last=True
-  tbd benchmark --growth
 """
 
 import argparse
@@ -20,17 +17,22 @@ from mmengine.logging import MMLogger
 
 from tbd.cli.options import add_cfg_options
 from tbd.engine import load_config
+from tbd.studies.evaluation_cost import measure_evaluations
 from tbd.studies.harmony_cost import measure_growth
 from tbd.studies.step_cost import measure_memory, measure_times
 from tbd.studies.step_profile import profile_step
 from tbd.studies.trial_step import StepBatch
+
+_IMAGES = 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.usage = "%(prog)s CONFIG [options]"
     parser.add_argument(
-        "config", nargs="?", metavar="CONFIG", help="config file of a distillation, of any pair"
+        "config",
+        metavar="CONFIG",
+        help="config of a distillation; or growth (of IoUs); or evaluation (of AP)",
     )
     parser.add_argument("--batch-size", type=int, default=2, metavar="N", help="default: 2")
     parser.add_argument(
@@ -57,20 +59,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--clock",
         choices=["wall", "cpu"],
         default="wall",
-        help="cpu: what this process computes, steady on a CPU that others use. Default: wall",
+        metavar="CLOCK",
+        help="wall, or cpu: seconds of computing, steady where others compute too",
     )
-    parser.add_argument("--amp", choices=["fp16", "bf16"], help="mixed precision of the training")
+    parser.add_argument(
+        "--amp",
+        choices=["fp16", "bf16"],
+        metavar="TYPE",
+        help="mixed precision of the training: fp16 or bf16",
+    )
     parser.add_argument("--no-memory", action="store_true", help="measure times only")
     parser.add_argument(
-        "--profile", action="store_true", help="print where the time goes, by module and operator"
-    )
-    parser.add_argument(
-        "--trace", type=Path, metavar="FILE", help="with --profile: write it as a Chrome trace"
-    )
-    parser.add_argument(
-        "--growth",
-        action="store_true",
-        help="measure how IoUs grow with predictions and ground truth; needs no CONFIG",
+        "--profile",
+        nargs="?",
+        const="",
+        metavar="TRACE",
+        help="print where the time goes; with a file, write a Chrome trace too",
     )
     add_cfg_options(parser)
 
@@ -78,17 +82,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measure."""
     device = f"{get_device()}, torch {torch.__version__}, {torch.get_num_threads()} threads"
-    if args.growth:
-        print(f"IoU with the best ground truth, forward and backward, on {device}")
-        for cost in measure_growth(rounds=args.rounds, clock=args.clock):
-            print(
-                f"{cost.predictions:9,d} predictions, {cost.ground_truths:5,d} boxes: "
-                f"{1000 * cost.seconds:9.1f} ms, graph {cost.graph / 2**20:7.1f} MiB",
-                flush=True,
-            )
+    if args.config == "growth":
+        _print_growth(device, args)
         return
-    if args.config is None:
-        raise ValueError("CONFIG is missing: name a config of a distillation, or set --growth.")
+    if args.config == "evaluation":
+        _print_evaluations(device)
+        return
     model = load_config(args.config, args.cfg_options).model
     MMLogger.get_current_instance().setLevel("WARNING")
     batch = StepBatch(args.batch_size, args.height, args.width, args.boxes)
@@ -97,8 +96,25 @@ def run(args: argparse.Namespace) -> None:
     _print_times(model, batch, args)
     if not args.no_memory:
         _print_memory(model, batch, args)
-    if args.profile or args.trace:
-        print(profile_step(model, batch, args.amp, args.trace))
+    if args.profile is not None:
+        trace = Path(args.profile) if args.profile else None
+        print(profile_step(model, batch, args.amp, trace))
+
+
+def _print_growth(device: str, args: argparse.Namespace) -> None:
+    print(f"IoU with the best ground truth, forward and backward, on {device}")
+    for cost in measure_growth(rounds=args.rounds, clock=args.clock):
+        print(
+            f"{cost.predictions:9,d} predictions, {cost.ground_truths:5,d} boxes: "
+            f"{1000 * cost.seconds:9.1f} ms, graph {cost.graph / 2**20:7.1f} MiB",
+            flush=True,
+        )
+
+
+def _print_evaluations(device: str) -> None:
+    print(f"COCO's AP of {_IMAGES} images, seconds of computing, on {device}")
+    for name, seconds, ap in measure_evaluations(_IMAGES):
+        print(f"{name:20}{seconds:9.2f} s, AP {ap:.4f}", flush=True)
 
 
 def _print_times(model: ConfigDict, batch: StepBatch, args: argparse.Namespace) -> None:

@@ -53,17 +53,37 @@ def match_detections(
         gt_labels: Class indices [G].
         crowd: Which ground truth is a crowd [G], bool: detections on it are ignored.
     """
-    hits = np.zeros(len(ranking), np.uint16)
     ignored = np.zeros(len(ranking), np.uint16)
     order = np.argsort(-ranking, kind="stable")
-    # Without too many detections, those of a class that the image does not show have no match.
-    for label in np.unique(labels if len(labels) > MAX_DETECTIONS else gt_labels):
-        own = order[labels[order] == label]
-        ignored[own[MAX_DETECTIONS:]] = _ALL
-        own = own[:MAX_DETECTIONS]
-        targets = np.flatnonzero(gt_labels == label)
-        if len(own) and len(targets):
-            hits[own], ignored[own] = _match_class(ious[np.ix_(own, targets)], crowd[targets])
+    if len(labels) > MAX_DETECTIONS:
+        counts = np.empty(len(order), int)
+        counts[order] = _earlier_of_their_class(labels[order])
+        ignored[counts >= MAX_DETECTIONS] = _ALL
+    rank = np.empty(len(order), int)
+    rank[order] = np.arange(len(order))
+    near = (ious >= IOU_THRESHOLDS[0]) & (labels[:, None] == gt_labels) & (ignored == 0)[:, None]
+    detections, targets = np.nonzero(near)
+    overlaps = ious[detections, targets]
+    # Each detection in its turn: a crowd is second choice, whatever the overlap, and among equal
+    # overlaps COCO takes the last.
+    turns = np.lexsort((-targets, -overlaps, crowd[targets], rank[detections]))
+    reached = (1 << np.searchsorted(IOU_THRESHOLDS, overlaps, side="right")) - 1
+    hits = np.zeros(len(ranking), np.uint16)
+    free = [int(_ALL)] * len(gt_labels)
+    current, unmatched = -1, 0
+    pairs = zip(*(part[turns].tolist() for part in (detections, targets, reached)), strict=True)
+    is_crowd = crowd.tolist()
+    for detection, target, thresholds in pairs:
+        if detection != current:
+            current, unmatched = detection, int(_ALL)
+        found = unmatched & thresholds
+        if is_crowd[target]:
+            ignored[detection] |= found
+        else:
+            found &= free[target]
+            free[target] &= ~found
+            hits[detection] |= found
+        unmatched &= ~found
     return Matches(hits, ignored)
 
 
@@ -101,23 +121,13 @@ def average_precision(
     return float(np.stack(precisions, axis=-1).mean())
 
 
-def _match_class(ious: np.ndarray, crowd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    hits = np.zeros(len(ious), np.uint16)
-    ignored = np.zeros(len(ious), np.uint16)
-    rows = np.arange(len(IOU_THRESHOLDS))
-    free = np.ones((len(rows), len(crowd)), bool)
-    for index in np.flatnonzero(ious.max(axis=1) >= IOU_THRESHOLDS[0]):
-        allowed = (ious[index] >= IOU_THRESHOLDS[:, None]) & (free | crowd)
-        # A crowd is second choice, whatever the overlap.
-        allowed &= ~(crowd & (allowed & ~crowd).any(axis=1, keepdims=True))
-        overlaps = np.where(allowed, ious[index], -1.0)
-        # Among equal overlaps COCO takes the last.
-        best = len(crowd) - 1 - overlaps[:, ::-1].argmax(axis=1)
-        found = allowed[rows, best]
-        free[rows[found], best[found]] = False
-        hits[index] = _pack(found & ~crowd[best])
-        ignored[index] = _pack(found & crowd[best])
-    return hits, ignored
+def _earlier_of_their_class(labels: np.ndarray) -> np.ndarray:
+    """For each entry, how many of the same label stand before it."""
+    by_label = np.argsort(labels, kind="stable")
+    _, starts, counts = np.unique(labels[by_label], return_index=True, return_counts=True)
+    earlier = np.empty(len(labels), int)
+    earlier[by_label] = np.arange(len(labels)) - np.repeat(starts, counts)
+    return earlier
 
 
 def _precision(hits: np.ndarray, ignored: np.ndarray, count: int) -> np.ndarray:
@@ -132,10 +142,6 @@ def _precision(hits: np.ndarray, ignored: np.ndarray, count: int) -> np.ndarray:
         known = reached < len(recall)
         result[index, known] = precision[index, reached[known]]
     return result
-
-
-def _pack(flags: np.ndarray) -> np.uint16:
-    return np.uint16((flags << _BITS).sum())
 
 
 def _unpack(packed: np.ndarray) -> np.ndarray:

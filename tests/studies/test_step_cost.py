@@ -1,0 +1,122 @@
+"""The measurements of a step measure what they say."""
+
+import json
+
+import pytest
+import tiny
+import torch
+from mmengine.config import ConfigDict
+from transformers import transformer
+
+from tbd.registry import MODELS
+from tbd.studies.harmony_cost import measure_growth
+from tbd.studies.step_cost import measure_times
+from tbd.studies.step_profile import profile_step
+from tbd.studies.stopwatch import stopwatch
+from tbd.studies.trial_step import StepBatch, TrialStep, build_distillation
+
+BATCH = StepBatch(batch_size=2, height=64, width=96, boxes=3)
+
+PAIRS = {
+    "dense": (tiny.retinanet(), tiny.retinanet(8, 16), {}),
+    "rois": (
+        tiny.faster_rcnn(),
+        tiny.faster_rcnn(8, 16),
+        dict(roi=dict(type="tbd.RoIDistillation")),
+    ),
+    "queries": (
+        transformer("deformable"),
+        transformer("deformable", width=8),
+        dict(hd=None, tfd=None, queries=dict(type="tbd.QueryDistillation")),
+    ),
+}
+
+
+def config(name: str) -> ConfigDict:
+    student, teacher, distill = PAIRS[name]
+    both = tiny.wrapper()["distill"] | distill
+    return ConfigDict(tiny.wrapper(student=student, teacher=teacher, distill=both))
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_every_part_of_a_step_of_any_pair_is_timed(name):
+    model = config(name)
+    lines = []
+    times = measure_times(model, BATCH, 1, lines.append, detailed=True, clock="cpu")
+    terms = [key for key, value in model.distill.items() if value]
+    assert list(times.parts) == [
+        "preprocessing",
+        "teacher as run",
+        *(f"{term} {way}" for term in terms for way in ("forward", "backward")),
+    ]
+    assert min(times.plain, times.teacher, times.distilled, *times.parts.values()) > 0
+    assert times.ratio == pytest.approx(times.distilled / (times.plain + times.teacher))
+    assert lines[0] == "warm-up done"
+    assert len(lines) == 2
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_term_alone_computes_what_it_does_in_a_step(name):
+    torch.manual_seed(0)
+    model = build_distillation(config(name))
+    step = TrialStep(model, BATCH)
+    torch.manual_seed(1)
+    expected = model(**step.data, mode="loss")
+    torch.manual_seed(1)
+    views = model.observe(step.data["inputs"], step.data["data_samples"])
+    for term, module in model.terms.items():
+        student, teacher = views()
+        for key, value in module(student, teacher).items():
+            torch.testing.assert_close(value, expected[f"{term}.{key}"])
+    forward, backward = step.forward_and_backward_of(next(iter(model.terms)))
+    for _ in range(2):
+        forward()
+        backward()
+    # Cut from the student's graph, it reaches no parameter of the student.
+    assert all(parameter.grad is None for parameter in model.student.parameters())
+
+
+def test_the_teacher_that_is_measured_against_is_never_sped_up():
+    teacher = tiny.retinanet(8, 16)
+    teacher["backbone"] = teacher["backbone"] | dict(norm_cfg=dict(type="BN"))
+    model = MODELS.build(tiny.wrapper(teacher=teacher)).train()
+    eager = model.eager_teacher()
+    step = TrialStep(model, BATCH)
+    step.update()
+    eager.observe(step.data["inputs"], step.data["data_samples"], step.ground_truth)
+    found = [
+        sum(isinstance(part, torch.nn.BatchNorm2d) for part in detector.modules())
+        for detector in (eager.detector, model.teacher)
+    ]
+    assert found[0] > 0
+    assert found[1] == 0
+    with pytest.raises(RuntimeError, match="copy it before"):
+        model.eager_teacher()
+
+
+def test_the_graph_grows_with_predictions_and_not_with_ground_truth():
+    costs = list(measure_growth((1000, 2000), (1, 10, 300), rounds=1, clock="cpu"))
+    assert [(c.predictions, c.ground_truths) for c in costs] == [
+        (1000, 10),
+        (2000, 10),
+        (2000, 1),
+        (2000, 10),
+        (2000, 300),
+    ]
+    assert costs[1].graph == pytest.approx(2 * costs[0].graph, rel=0.01)
+    assert costs[4].graph == pytest.approx(costs[2].graph, rel=0.02)
+
+
+def test_a_profile_names_modules_terms_and_operators(tmp_path):
+    trace = tmp_path / "new" / "trace.json"
+    text = profile_step(config("dense"), BATCH, trace=trace)
+    for label in ("student.backbone", "teacher.bbox_head", "term.hd", "aten::convolution_backward"):
+        assert label in text
+    names = {event.get("name") for event in json.loads(trace.read_text())["traceEvents"]}
+    assert {"teacher.neck", "term.tfd"} <= names
+
+
+def test_clocks_are_checked():
+    with pytest.raises(ValueError, match="clock='sun'"):
+        stopwatch("sun", torch.device("cpu"))
+    assert stopwatch("cpu", torch.device("cpu"))(lambda: sum(range(10000))) > 0
