@@ -1,7 +1,5 @@
 """Print what a distilled training step costs beside a plain one: time, memory and ratios.
 
-The teacher that it is measured against runs in float32 whatever teacher_execution says.
-
 Example::
 
   tbd benchmark tbd::tbd_retinanet_r101_r50.py --batch-size 2 --height 800 --width 1344
