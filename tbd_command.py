@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 COMMANDS = {
+    "new": "write the configs of a distillation on your own data",
     "train": "train a detector: a distillation or a plain one",
     "test": "evaluate a detector; of a distillation, its student",
     "export": "write a detector, or a student, as plain MMDetection or ONNX files",

@@ -13,7 +13,7 @@ PACKAGE = Path(tbd.__file__).parent
 # From top to bottom. Rooms of one line do not import one another.
 LAYERS = (
     ("cli", "api"),
-    ("studies",),
+    ("studies", "projects"),
     ("engine",),
     ("detectors",),
     ("distill", "evaluation"),

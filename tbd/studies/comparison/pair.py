@@ -12,6 +12,7 @@ from tbd.compat import configs_dir
 from tbd.compat.packaged_configs import PREFIX
 from tbd.detectors import resolve_model_config
 from tbd.detectors.model_config import WRAPPER_TYPES
+from tbd.detectors.quiet import quiet_logger
 from tbd.detectors.weights import without_pretrained
 from tbd.distill import trial_terms
 from tbd.engine.config import config_name, load_config
@@ -30,7 +31,6 @@ from tbd.studies.comparison.methods import (
     variant_name,
 )
 from tbd.studies.comparison.runs import ORIGIN
-from tbd.studies.quiet import quiet_logger
 
 DEFAULT_PAIR = "tbd::shapes/tbd_retinanet_shapes.py"
 EVERYTHING = "all"

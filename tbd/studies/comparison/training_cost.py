@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from mmdet.registry import DATASETS
 
 from tbd.detectors.model_config import WRAPPER_TYPES
+from tbd.detectors.quiet import quiet_logger
 from tbd.studies.comparison.runs import Run
-from tbd.studies.quiet import quiet_logger
 from tbd.studies.step_cost import measure_times
 from tbd.studies.trial_step import StepBatch
 

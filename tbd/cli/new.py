@@ -1,0 +1,68 @@
+r"""Write the configs of a distillation on your own data: COCO, Pascal VOC or YOLO.
+
+Example::
+
+  tbd new cells --data data/cells --student mmdet::retinanet/retinanet_r50_fpn_1x_coco.py \
+    --teacher mmdet::retinanet/retinanet_r101_fpn_1x_coco.py
+"""
+
+import argparse
+
+from tbd.projects import new_project
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.usage = "%(prog)s FOLDER --data DIR --student CONFIG --teacher CONFIG [options]"
+    parser.add_argument("folder", metavar="FOLDER", help="folder to make, for the configs")
+    parser.add_argument(
+        "--data", required=True, metavar="DIR", help="folder with images and annotations"
+    )
+    parser.add_argument(
+        "--student", required=True, metavar="CONFIG", help="MMDetection's recipe of the student"
+    )
+    parser.add_argument(
+        "--teacher", required=True, metavar="CONFIG", help="MMDetection's recipe of the teacher"
+    )
+    parser.add_argument(
+        "--teacher-ckpt",
+        metavar="CHECKPOINT",
+        help="teaches as it is if it knows the classes; else the teacher's training starts from it",
+    )
+    parser.add_argument(
+        "--val-share",
+        type=float,
+        default=0.2,
+        metavar="SHARE",
+        help="of the images, where there is no validation split. Default: 0.2",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of that choice. Default: 0")
+    parser.add_argument(
+        "--force", action="store_true", help="write into a folder that is there already"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the configs and say what comes next."""
+    project = new_project(
+        args.folder,
+        args.data,
+        args.student,
+        args.teacher,
+        teacher_ckpt=args.teacher_ckpt,
+        val_share=args.val_share,
+        seed=args.seed,
+        force=args.force,
+    )
+    data = project.data
+    print(
+        f"{data.kind}: {len(data.train.classes)} classes, {len(data.train.sizes())} images to "
+        f"train on, {len(data.val.sizes())} to validate"
+    )
+    for note in project.notes:
+        print(f"note: {note}")
+    print(
+        f"wrote teacher.py, student.py, distilled.py (by {project.method}) and data.py to "
+        f"{project.folder}\n"
+    )
+    print("\n".join(project.commands))

@@ -1,0 +1,208 @@
+"""Pascal VOC and YOLO annotations, read by supervision and turned into COCO's format."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tbd.projects.annotations import Annotations, shown
+
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_SPLITS = {"train": ("train",), "val": ("val", "valid", "validation")}
+
+
+def read_voc(root: Path, files: Sequence[Path]) -> tuple[dict[str, Annotations], list[str]]:
+    """Read Pascal VOC annotations.
+
+    Args:
+        root: Folder of the data.
+        files: Its ``.xml`` files. Those of one folder are one set, named train or val by that
+            folder or by the lists in ``ImageSets/Main``.
+
+    Returns:
+        Name of the split, empty for a single one, → annotations; and what is worth a note.
+    """
+    datasets = _supervision().DetectionDataset
+    parts, notes = {}, []
+    folders = sorted({file.parent for file in files})
+    for folder in folders:
+        names = [file.stem for file in files if file.parent == folder]
+        images = _images_beside(folder, names, root)
+        notes += _orphans(folder, set(names), images)
+        found = datasets.from_pascal_voc(str(images), str(folder))
+        part = _as_coco(found, images)
+        part = part.with_classes(sorted(part.classes))
+        name = _split_of(folder, root) if len(folders) > 1 else ""
+        if name is None:
+            continue
+        parts[name] = part
+    if set(parts) == {""}:
+        listed = _listed(root)
+        parts = {name: _subset(parts[""], stems) for name, stems in listed.items()} or parts
+    return _same_classes(parts), notes
+
+
+def read_yolo(root: Path, files: Sequence[Path]) -> tuple[dict[str, Annotations], list[str]]:
+    """Read YOLO annotations.
+
+    Args:
+        root: Folder of the data.
+        files: Its ``.yaml`` files, one of which names the classes.
+
+    Returns:
+        See :func:`read_voc`.
+
+    Raises:
+        FileNotFoundError: The images or labels are not where the file says.
+        ValueError: No file, or more than one, names classes.
+    """
+    contents = {file: yaml.safe_load(file.read_text(encoding="utf-8")) for file in files}
+    named = {f: c for f, c in contents.items() if isinstance(c, dict) and c.get("names")}
+    if len(named) != 1:
+        raise ValueError(
+            f"--data {root}: {len(named)} of its .yaml files name classes, one has to: "
+            f"{shown(list(files))}."
+        )
+    ((file, content),) = named.items()
+    datasets = _supervision().DetectionDataset
+    parts, notes = {}, []
+    for name, words in _SPLITS.items():
+        images = _yolo_images(file, content, root, words)
+        if images is None:
+            continue
+        labels = _swapped(images, root)
+        notes += _orphans(labels, {f.stem for f in labels.glob("*.txt")}, images)
+        found = datasets.from_yolo(str(images), str(labels), str(file))
+        parts[name] = _as_coco(found, images)
+    if not parts:
+        raise FileNotFoundError(f"{file} names train and val folders that are not there.")
+    return _same_classes(parts), notes
+
+
+def _supervision() -> Any:
+    try:
+        import supervision
+    except ImportError as error:
+        raise ImportError(
+            "Pascal VOC and YOLO annotations are read by supervision: pip install 'tbd[data]'."
+        ) from error
+    return supervision
+
+
+def _as_coco(dataset: Any, images: Path) -> Annotations:
+    if not dataset.image_paths:
+        raise FileNotFoundError(f"{images} holds no images.")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "all.json")
+        dataset.as_coco(annotations_path=str(file))
+        content = json.loads(file.read_text(encoding="utf-8"))
+    for key in ("info", "licenses"):
+        content.pop(key, None)
+    for image in content["images"]:
+        for key in ("license", "date_captured"):
+            image.pop(key, None)
+    content["categories"] = [
+        {"id": category["id"], "name": category["name"]} for category in content["categories"]
+    ]
+    return Annotations(content, images)
+
+
+def _same_classes(parts: dict[str, Annotations]) -> dict[str, Annotations]:
+    classes = list(dict.fromkeys(name for part in parts.values() for name in part.classes))
+    if any(part.classes != tuple(classes) for part in parts.values()):
+        classes.sort()
+    return {name: part.with_classes(classes) for name, part in parts.items()}
+
+
+def _subset(part: Annotations, stems: set[str]) -> Annotations:
+    images = [i for i in part.content["images"] if Path(i["file_name"]).stem in stems]
+    ids = {image["id"] for image in images}
+    boxes = [a for a in part.content["annotations"] if a["image_id"] in ids]
+    return Annotations({**part.content, "images": images, "annotations": boxes}, part.images)
+
+
+def _listed(root: Path) -> dict[str, set[str]]:
+    """Stems of the images of each split, by the lists of Pascal VOC."""
+    found = {}
+    for name in _SPLITS:
+        for file in root.rglob(f"ImageSets/Main/{name}.txt"):
+            found[name] = {
+                line.split()[0] for line in file.read_text().splitlines() if line.strip()
+            }
+    return found if len(found) == len(_SPLITS) else {}
+
+
+def _split_of(folder: Path, root: Path) -> str | None:
+    parts = [part.lower() for part in folder.relative_to(root).parts]
+    for name, words in _SPLITS.items():
+        if any(part.startswith(word) for part in parts for word in words):
+            return name
+    return None if any(part.startswith("test") for part in parts) else ""
+
+
+def _images_beside(folder: Path, names: Sequence[str], root: Path) -> Path:
+    beside = [p for p in sorted(folder.parent.iterdir()) if p.is_dir() and p != folder]
+    for place in (folder, *beside, root):
+        if any((place / f"{names[0]}{suffix}").is_file() for suffix in _suffixes()):
+            return place
+    raise FileNotFoundError(
+        f"{folder}: there is no image {names[0]} beside its annotations, with a suffix of "
+        f"{', '.join(IMAGE_SUFFIXES)}."
+    )
+
+
+def _yolo_images(
+    file: Path, content: dict[str, Any], root: Path, words: Sequence[str]
+) -> Path | None:
+    given = [str(content[word]) for word in words if isinstance(content.get(word), str)]
+    inside = str(content.get("path", "."))
+    places = [
+        base / inner / name
+        for name in given
+        for base in (file.parent, file.parent / inside, root)
+        for inner in (".", "..")
+    ]
+    # Folders that were moved since the file was written.
+    places += [root / a / b for w in words for a, b in ((w, "images"), ("images", w), (w, "."))]
+    places += [root / Path(name).parent.name / Path(name).name for name in given]
+    for place in places:
+        if place.is_dir() and any(f.suffix.lower() in IMAGE_SUFFIXES for f in place.iterdir()):
+            return place.resolve()
+    return None
+
+
+def _swapped(images: Path, root: Path) -> Path:
+    """The folder of labels of a folder of images: the same path with another word."""
+    parts = list(images.parts)
+    for index in range(len(parts) - 1, -1, -1):
+        if parts[index] == "images":
+            parts[index] = "labels"
+            break
+    labels = Path(*parts)
+    if not labels.is_dir():
+        raise FileNotFoundError(f"{images} has no labels: {labels} is not there.")
+    return labels
+
+
+def _orphans(annotations: Path, stems: set[str], images: Path) -> list[str]:
+    """Refuse annotations without image; note images without annotation."""
+    pictures = {f.stem for f in images.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES}
+    lost = sorted(stems - pictures)
+    if lost:
+        raise FileNotFoundError(
+            f"{len(lost)} annotation files of {annotations} have no image in {images}: "
+            f"{shown(lost)}."
+        )
+    bare = sorted(pictures - stems)
+    if not bare:
+        return []
+    return [
+        f"{len(bare)} images of {images} have no annotation and count as background: {shown(bare)}"
+    ]
+
+
+def _suffixes() -> Sequence[str]:
+    return [*IMAGE_SUFFIXES, *(suffix.upper() for suffix in IMAGE_SUFFIXES)]

@@ -1,0 +1,337 @@
+"""Three short configs, of a teacher, a plain and a distilled student, for data of one's own."""
+
+import json
+import os
+import shutil
+import tempfile
+import textwrap
+from collections.abc import Mapping, Sequence, Sized
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from yapf.yapflib.yapf_api import FormatCode  # type: ignore[import-untyped]
+
+from tbd.compat import load_checkpoint
+from tbd.detectors import resolve_model_config
+from tbd.detectors.classes import checkpoint_classes
+from tbd.detectors.quiet import quiet_logger
+from tbd.detectors.weights import without_pretrained
+from tbd.distill import UnsuitablePairError, trial_terms
+from tbd.engine.config import load_config
+from tbd.files import write_file
+from tbd.projects.data_folder import Data, read_data
+from tbd.projects.recipe import Recipe
+from tbd.registry import MODELS
+
+_PARTS = ("train", "val")
+CONFIGS = ("teacher", "student", "distilled")
+_FEW_STEPS = 2000
+
+# What is distilled by, the first that the pair can carry.
+_TERMS = {
+    "TBD": None,
+    "DETRDistill": {"detrdistill": {"type": "tbd.QueryDistillation", "negative_weight": 0.0}},
+    "PKD": {"pkd": {"type": "tbd.PearsonFeatureDistillation", "loss_weight": 6.0}},
+}
+
+
+@dataclass(frozen=True)
+class Project:
+    """What was written.
+
+    Attributes:
+        folder: Folder of the configs.
+        data: What the configs are about.
+        method: What they distil by.
+        notes: What somebody should know before training.
+        commands: What to run, in this order.
+    """
+
+    folder: Path
+    data: Data
+    method: str
+    notes: tuple[str, ...]
+    commands: tuple[str, ...]
+
+
+def new_project(
+    folder: str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    student: str,
+    teacher: str,
+    *,
+    teacher_ckpt: str | None = None,
+    val_share: float = 0.2,
+    seed: int = 0,
+    force: bool = False,
+) -> Project:
+    """Write the configs of a distillation on data of one's own.
+
+    Args:
+        folder: Folder to make.
+        data: Folder with images and annotations: COCO, Pascal VOC or YOLO.
+        student: Config of MMDetection whose recipe the student is trained by.
+        teacher: Likewise of the teacher.
+        teacher_ckpt: Checkpoint of the teacher. One that knows the classes of the data teaches as
+            it is; from any other the teacher's training starts, its classifier left out.
+        val_share: Part of the images for validation, where the data has no such split.
+        seed: Seed of that choice.
+        force: Write into a folder that is there; other files in it stay.
+
+    Returns:
+        What was written.
+
+    Raises:
+        FileExistsError: The folder is there.
+        FileNotFoundError: Data, images, a config or the checkpoint is not there.
+        ImportError: See :func:`~tbd.projects.data_folder.read_data`.
+        PermissionError: The folder cannot be written.
+        ValueError: Data or recipes are not what they should be, or cannot be distilled.
+    """
+    target = Path(folder)
+    if target.exists() and not force and (not target.is_dir() or any(target.iterdir())):
+        raise FileExistsError(
+            f"{target} is there; give another folder, or --force to write into it."
+        )
+    recipes = {
+        "teacher": Recipe.of(teacher, "--teacher"),
+        "student": Recipe.of(student, "--student"),
+    }
+    found = read_data(Path(data), val_share, seed)
+    _check_masks(recipes, found)
+    ready, notes = _checkpoint(teacher_ckpt, found.train.classes)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise PermissionError(f"{target} cannot be written: {error}.") from error
+    try:
+        files = _write_annotations(found, draft, target)
+        _write(draft / "data.py", _data_config(found, files, recipes))
+        for name, recipe in recipes.items():
+            start = teacher_ckpt if name == "teacher" and not ready else None
+            _write(draft / f"{name}.py", _detector_config(name, recipe, found, target, start))
+        checkpoint = teacher_ckpt if ready else _last_checkpoint(recipes["teacher"], target)
+        method = _write_distilled(draft, target, str(checkpoint))
+        _move(draft, target)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    trained = [name for name in CONFIGS if not (ready and name == "teacher")]
+    order = [name for name in ("teacher", "distilled", "student") if name in trained]
+    commands = tuple(f"tbd train {_quoted(target / f'{name}.py')}" for name in order)
+    return Project(
+        target, found, method, (*found.notes, *notes, *_length(recipes["student"], found)), commands
+    )
+
+
+def _check_masks(recipes: Mapping[str, Recipe], data: Data) -> None:
+    for name, recipe in recipes.items():
+        masks = [a.get("segmentation") for a in data.train.content["annotations"]]
+        if recipe.masks() and not all(masks):
+            raise ValueError(
+                f"--{name} {recipe.name} learns from masks, and the data has boxes without; take a "
+                "detector of boxes."
+            )
+
+
+def _checkpoint(checkpoint: str | None, classes: Sequence[str]) -> tuple[bool, tuple[str, ...]]:
+    """Whether a checkpoint's teacher knows the classes, and what to say of it."""
+    if checkpoint is None:
+        return False, ()
+    known = checkpoint_classes(load_checkpoint(checkpoint))
+    if known is not None and tuple(known) == tuple(classes):
+        return True, (f"{checkpoint} knows these classes and teaches as it is",)
+    count = "unknown classes" if known is None else f"{len(known)} other classes"
+    return False, (
+        f"{checkpoint} is of {count}: the teacher's training starts from it, without the layers "
+        "whose shape differs, such as the classifier",
+    )
+
+
+def _write_annotations(data: Data, draft: Path, target: Path) -> dict[str, str]:
+    """Write annotations that were made here; return the file of each split."""
+    files = {}
+    for name, part in (("train", data.train), ("val", data.val)):
+        if part.file is not None:
+            files[name] = part.file.as_posix()
+            continue
+        content = json.dumps(part.content, ensure_ascii=False)
+        write_file(draft / "annotations" / f"{name}.json", content)
+        files[name] = (target / "annotations" / f"{name}.json").as_posix()
+    return files
+
+
+def _data_config(data: Data, files: Mapping[str, str], recipes: Mapping[str, Recipe]) -> str:
+    counts = data.train.boxes_by_class()
+    few = list(counts.items())[:12]
+    listed = ", ".join(f"{name} {count}" for name, count in few)
+    more = ", …" if len(counts) > len(few) else ""
+    scale = _scale(data, recipes)
+    seen = f" Images are seen at {scale[0]}×{scale[1]} pixels." if scale else ""
+    lines = [
+        _docstring(
+            f"{_number(counts, 'class', 'classes')} from {data.kind}: {len(data.train.sizes())} "
+            f"images to train on, {len(data.val.sizes())} to validate.\n\n"
+            f"Boxes to train on: {listed}{more}.{seen}"
+        ),
+        "",
+        f"classes = {data.train.classes!r}",
+        "data = dict(",
+    ]
+    for name, part in (("train", data.train), ("val", data.val)):
+        settings: dict[str, Any] = {
+            "data_root": "",
+            "ann_file": files[name],
+            "data_prefix": {"img": f"{part.images.as_posix()}/"},
+        }
+        if scale:
+            settings["pipeline"] = recipes["student"].pipeline(name, scale)
+        lines.append(f"{name}=dict(metainfo=dict(classes=classes), {_source(settings)[5:]},")
+    return "\n".join([*lines, ")"])
+
+
+def _scale(data: Data, recipes: Mapping[str, Recipe]) -> tuple[int, int] | None:
+    """A smaller image scale than that of the recipes, where both agree on it."""
+    student, teacher = recipes["student"], recipes["teacher"]
+    scale = student.image_scale(data.train.sizes())
+    same = all(student.leaf(p)[1]["pipeline"] == teacher.leaf(p)[1]["pipeline"] for p in _PARTS)
+    return scale if same else None
+
+
+def _detector_config(name: str, recipe: Recipe, data: Data, target: Path, start: str | None) -> str:
+    what = "teacher" if name == "teacher" else "plain student"
+    rate, batch = recipe.learning_rate(), recipe.batch()
+    lines = [
+        _docstring(
+            f"The {what}: {recipe.name} on the data of data.py.\n\n"
+            f"The learning rate is for {batch} images a step, on one device."
+        ),
+        "",
+        f"_base_ = [{recipe.name!r}, 'data.py']",
+        "",
+        f"work_dir = {(target / 'work_dirs' / name).as_posix()!r}",
+    ]
+    if start is not None:
+        lines.append(f"load_from = {start!r}")
+    for loader, part in (("train", "train"), ("val", "val"), ("test", "val")):
+        keys, _ = recipe.leaf(loader)
+        inner = f"{{{{_base_.data.{part}}}}}"
+        for key in reversed(keys):
+            inner = f"dict({key}={inner})"
+        lines.append(f"{loader}_dataloader = {inner}")
+    lines.append("val_evaluator = dict(ann_file={{_base_.data.val.ann_file}})")
+    lines.append("test_evaluator = dict(ann_file={{_base_.data.val.ann_file}})")
+    counts = recipe.class_counts(len(data.train.classes))
+    if counts:
+        lines.append(f"model = {_source(counts)}")
+    if rate is not None:
+        lines.append(f"optim_wrapper = dict(optimizer=dict(lr={rate:.3g}))")
+        lines.append(f"auto_scale_lr = dict(base_batch_size={batch})")
+    return "\n".join(lines)
+
+
+def _write_distilled(draft: Path, target: Path, checkpoint: str) -> str:
+    """Write the distillation by the first method that the pair can carry."""
+    refusals = []
+    for method, terms in _TERMS.items():
+        distill = "{{_base_.distillation.terms}}" if terms is None else _source(terms)
+        lines = [
+            _docstring(f"The distilled student: student.py taught by teacher.py, by {method}.\n"),
+            "",
+            "_base_ = ['student.py', 'tbd::_base_/distillation.py']",
+            "",
+            f"work_dir = {(target / 'work_dirs' / 'distilled').as_posix()!r}",
+            "default_hooks = {{_base_.distillation.hooks}}",
+            "model = dict(_delete_=True, type='tbd.TeacherStudentDetector', "
+            "student={{_base_.model}}, teacher='{{ fileDirname }}/teacher.py', "
+            f"teacher_ckpt={checkpoint!r}, distill={distill})",
+        ]
+        path = draft / "distilled.py"
+        _write(path, "\n".join(lines))
+        try:
+            _check(path)
+        except UnsuitablePairError as error:
+            refusals.append(f"{method}: {error}")
+        else:
+            return method
+    raise ValueError(
+        "student and teacher cannot be distilled by the methods that are tried here. "
+        + " ".join(refusals)
+    )
+
+
+def _check(config: Path) -> None:
+    """Build both detectors and the terms, without weights."""
+    cfg = load_config(str(config))
+    model = cfg.model
+    model.student = without_pretrained(resolve_model_config(model.student))
+    model.update(teacher_ckpt=None, allow_random_teacher=True, distill=trial_terms(model.distill))
+    with quiet_logger():
+        MODELS.build(model)
+
+
+def _last_checkpoint(recipe: Recipe, target: Path) -> Path:
+    epochs = recipe.epochs()
+    name = f"iter_{recipe.cfg.train_cfg.max_iters}" if epochs is None else f"epoch_{epochs}"
+    return target / "work_dirs" / "teacher" / f"{name}.pth"
+
+
+def _length(recipe: Recipe, data: Data) -> list[str]:
+    epochs = recipe.epochs()
+    if epochs is None:
+        return []
+    steps = epochs * -(-len(data.train.sizes()) // recipe.batch())
+    if steps >= _FEW_STEPS:
+        return []
+    return [
+        f"{epochs} epochs are {steps} steps of {recipe.batch()} images, few for a detector: more "
+        "epochs (train_cfg.max_epochs, and the milestones of param_scheduler) will help"
+    ]
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a config, formatted as MMEngine formats those that it dumps."""
+    formatted, _ = FormatCode(text, style_config={"based_on_style": "pep8", "column_limit": 100})
+    write_file(path, formatted)
+
+
+def _docstring(text: str) -> str:
+    safe = text.replace("\\", "/").replace('"""', "'''")
+    paragraphs = [textwrap.fill(part, 97) for part in safe.split("\n\n")]
+    end = "\n" if len(paragraphs) > 1 else ""
+    return '"""' + "\n\n".join(paragraphs) + end + '"""'
+
+
+def _number(items: Sized, one: str, many: str) -> str:
+    return f"{len(items)} {one if len(items) == 1 else many}"
+
+
+def _source(value: Any) -> str:
+    """A value as a person writes it in a config."""
+    if isinstance(value, Mapping):
+        if all(isinstance(key, str) and key.isidentifier() for key in value):
+            return f"dict({', '.join(f'{key}={_source(item)}' for key, item in value.items())})"
+        return f"{{{', '.join(f'{key!r}: {_source(item)}' for key, item in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_source, value))}]"
+    if isinstance(value, tuple):
+        return repr(tuple(value))
+    return repr(value)
+
+
+def _quoted(path: Path) -> str:
+    text = path.as_posix()
+    return f"'{text}'" if " " in text else text
+
+
+def _move(draft: Path, target: Path) -> None:
+    """Put finished files in their place, whole folders at once where nothing is there."""
+    if not target.exists():
+        os.chmod(draft, 0o755)
+        draft.rename(target)
+        return
+    for file in sorted(path for path in draft.rglob("*") if path.is_file()):
+        place = target / file.relative_to(draft)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        file.replace(place)

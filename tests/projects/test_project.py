@@ -1,0 +1,128 @@
+"""Configs for data of one's own: what stands in them, and that they are whole or not there."""
+
+import json
+
+import pytest
+import torch
+from annotated_folders import as_voc
+from mmengine.config import Config
+from tiny_run import CLASSES, write_data
+
+from tbd.engine.config import load_config
+from tbd.projects import new_project
+from tbd.projects.recipe import Recipe
+
+STUDENT = "mmdet::retinanet/retinanet_r18_fpn_1x_coco.py"
+TEACHER = "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_data(tmp_path / "data", images=6)
+    return tmp_path / "data"
+
+
+def test_three_configs_for_one_folder(data, tmp_path):
+    project = new_project("cells", "data", STUDENT, TEACHER)
+    folder = tmp_path / "cells"
+    assert {path.name for path in folder.glob("*.py")} == {
+        *("data.py", "teacher.py", "student.py", "distilled.py")
+    }
+    assert project.method == "TBD"
+    assert project.commands == tuple(
+        f"tbd train cells/{name}.py" for name in ("teacher", "distilled", "student")
+    )
+    student, distilled = (load_config(f"cells/{name}.py") for name in ("student", "distilled"))
+    assert student.model.bbox_head.num_classes == len(CLASSES)
+    dataset = student.train_dataloader.dataset
+    assert dataset.metainfo.classes == CLASSES
+    assert dataset.data_prefix.img == "data/images/"
+    assert json.loads((tmp_path / dataset.ann_file).read_text())["images"]
+    # 64-pixel images need no 1333×800, and one device no rate for eight.
+    assert [step.scale for step in dataset.pipeline if step.type == "Resize"] == [(64, 64)]
+    assert student.optim_wrapper.optimizer.lr == pytest.approx(0.01 * 2 / 16)
+    assert distilled.model.student == student.model
+    assert distilled.model.teacher_ckpt == "cells/work_dirs/teacher/epoch_12.pth"
+    assert (distilled.work_dir, student.work_dir) == (
+        "cells/work_dirs/distilled",
+        "cells/work_dirs/student",
+    )
+    assert all(len(line) <= 100 for f in folder.glob("*.py") for line in f.read_text().split("\n"))
+    assert not list(tmp_path.glob(".cells*"))
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "method", "classes"),
+    [
+        (
+            "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py",
+            "mmdet::faster_rcnn/faster-rcnn_r101_fpn_1x_coco.py",
+            "TBD",
+            lambda model: model.roi_head.bbox_head.num_classes,
+        ),
+        (
+            "mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py",
+            "mmdet::deformable_detr/deformable-detr-refine_r50_16xb2-50e_coco.py",
+            "DETRDistill",
+            lambda model: model.bbox_head.num_classes,
+        ),
+    ],
+)
+@pytest.mark.slow
+def test_two_stages_and_queries(data, student, teacher, method, classes):
+    project = new_project("cells", "data", student, teacher)
+    assert project.method == method
+    assert classes(load_config("cells/student.py").model) == len(CLASSES)
+
+
+def test_numbers_of_classes_in_lists_and_beside_other_numbers():
+    model = dict(
+        rpn_head=dict(num_classes=1),
+        roi_head=dict(bbox_head=[dict(num_classes=80, a=1), dict(num_classes=80)], mask_head=None),
+    )
+    recipe = Recipe("mmdet::x_8xb4.py", Config(dict(model=model, auto_scale_lr=dict(enable=False))))
+    assert recipe.class_counts(2) == {
+        "roi_head": {"bbox_head": [{"num_classes": 2, "a": 1}, {"num_classes": 2}]}
+    }
+    assert recipe.total_batch() == 32
+
+
+def test_nothing_is_overwritten_and_nothing_is_left_half_written(data, tmp_path):
+    folder = tmp_path / "cells"
+    with pytest.raises(ValueError, match="level_map"):
+        new_project(folder, data, STUDENT, "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py")
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+    folder.mkdir()
+    (folder / "mine.txt").write_text("kept")
+    with pytest.raises(FileExistsError, match="--force"):
+        new_project(folder, data, STUDENT, TEACHER)
+    assert [path.name for path in folder.iterdir()] == ["mine.txt"]
+    new_project(folder, data, STUDENT, STUDENT, force=True)
+    assert (folder / "mine.txt").read_text() == "kept"
+    assert (folder / "distilled.py").is_file()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PermissionError, match="cannot be written"):
+        new_project(tmp_path / "file" / "inside", data, STUDENT, TEACHER)
+
+
+def test_recipes_must_be_recipes(data):
+    with pytest.raises(ValueError, match=r"--student .* reads a tbd.ShapesDataset"):
+        new_project("cells", data, "tbd::shapes/retinanet_student_shapes.py", TEACHER)
+    with pytest.raises(ValueError, match=r"--teacher .* is no full config of a detector"):
+        new_project("cells", data, STUDENT, "tbd::_base_/schedule.py")
+    voc = as_voc(data, data.parent / "a folder")
+    with pytest.raises(ValueError, match="learns from masks"):
+        new_project("cells", voc, "mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py", TEACHER)
+
+
+def test_a_checkpoint_that_knows_the_classes_teaches(data, tmp_path):
+    for classes, ready in ((CLASSES, True), (("cat", "dog"), False)):
+        torch.save({"meta": {"dataset_meta": {"classes": classes}}, "state_dict": {}}, "big.pth")
+        project = new_project("cells", data, STUDENT, STUDENT, teacher_ckpt="big.pth", force=True)
+        teacher, distilled = (load_config(f"cells/{n}.py") for n in ("teacher", "distilled"))
+        assert teacher.load_from == (None if ready else "big.pth")
+        assert (distilled.model.teacher_ckpt == "big.pth") == ready
+        assert any("knows these classes" in note for note in project.notes) == ready
+        assert any("of 2 other classes" in note for note in project.notes) != ready
+        assert len(project.commands) == (2 if ready else 3)
