@@ -7,15 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from tbd.files import replacing
-from tbd.visualization.palette import OKABE_ITO
+from tbd.visualization.palette import BETTER, OKABE_ITO, WORSE
 
-_PANEL_INCHES = 3.0
+_PANEL_INCHES = 3.2
 _DPI = 150
 # Of a label, as a fraction of the panel.
-_TEXT_HEIGHT = 0.06
+_TEXT_HEIGHT = 0.05
+_TRUTH = OKABE_ITO[2]
+# Ground truth of more objects is drawn without the names of their classes, which would cover it.
+_NAMED = 15
 
 
 @dataclass(frozen=True)
@@ -26,11 +30,13 @@ class Boxes:
         boxes: Corners [N, 4], ``x1, y1, x2, y2`` in pixels.
         labels: Class indices [N].
         scores: Scores [N] in [0, 1], or None for ground truth.
+        correct: Which of them are right [N]; None for ground truth, or where that is not known.
     """
 
     boxes: np.ndarray
     labels: np.ndarray
     scores: np.ndarray | None = None
+    correct: np.ndarray | None = None
 
 
 def draw_comparison(
@@ -39,8 +45,12 @@ def draw_comparison(
     classes: Sequence[str],
     path: str | os.PathLike[str],
     score_thr: float = 0.3,
+    names: Sequence[str] | None = None,
+    note: str = "",
 ) -> None:
     """Draw one row per image and one column per set of boxes, and write them as a PNG file.
+
+    Ground truth has one colour, right boxes another, errors a third.
 
     Args:
         images: Images [H, W, 3], uint8, RGB; small ones are enlarged.
@@ -48,6 +58,8 @@ def draw_comparison(
         classes: Class names.
         path: File to write; missing folders are made.
         score_thr: Smallest score that is drawn, in [0, 1].
+        names: Of the images, such as their files. Default: none are shown.
+        note: What stands below, beside the meaning of the colours.
 
     Raises:
         ValueError: There is no image or no column, or a column has not one entry per image.
@@ -59,19 +71,35 @@ def draw_comparison(
             raise ValueError(
                 f"column {title!r} has {len(entries)} entries for {len(images)} images."
             )
-    height, width = images[0].shape[:2]
+    heights = [image.shape[0] / image.shape[1] for image in images]
     figure = Figure(
-        figsize=(_PANEL_INCHES * len(columns), _PANEL_INCHES * height / width * len(images)),
+        figsize=(_PANEL_INCHES * len(columns), _PANEL_INCHES * sum(heights) + 0.6),
         dpi=_DPI,
         layout="constrained",
     )
-    axes = figure.subplots(len(images), len(columns), squeeze=False)
+    axes = figure.subplots(
+        len(images), len(columns), squeeze=False, gridspec_kw=dict(height_ratios=heights)
+    )
     for column, (title, entries) in enumerate(columns.items()):
-        axes[0, column].set_title(title, fontsize=11)
+        axes[0, column].set_title(title, fontsize=9)
         for row, (image, boxes) in enumerate(zip(images, entries, strict=True)):
-            axes[row, column].imshow(image, interpolation="nearest")
-            axes[row, column].set_axis_off()
-            _draw_boxes(axes[row, column], boxes, classes, score_thr)
+            panel = axes[row, column]
+            panel.imshow(image, interpolation="nearest")
+            panel.set(xticks=[], yticks=[], frame_on=False)
+            if names is not None and column == 0:
+                panel.set_ylabel(names[row], fontsize=7)
+            _draw_boxes(panel, boxes, classes, score_thr)
+    meanings = (("ground truth", _TRUTH), ("right", BETTER), ("error", WORSE))
+    lines = [Line2D([], [], color=colour, lw=2, label=text) for text, colour in meanings]
+    figure.legend(
+        handles=lines,
+        title=note or None,
+        title_fontsize=8,
+        fontsize=8,
+        loc="outside lower center",
+        ncols=len(lines),
+        frameon=False,
+    )
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png")
 
@@ -84,21 +112,30 @@ def _draw_boxes(axes: Axes, boxes: Boxes, classes: Sequence[str], score_thr: flo
         if score is not None and score < score_thr:
             continue
         x1, y1, x2, y2 = (float(v) for v in boxes.boxes[index])
-        label = int(boxes.labels[index])
-        colour = OKABE_ITO[label % len(OKABE_ITO)]
+        colour = _TRUTH
+        if score is not None:
+            wrong = boxes.correct is not None and not boxes.correct[index]
+            colour = WORSE if wrong else BETTER
         # imshow puts the centre of pixel 0 at 0, boxes put its left edge there.
         corner = (x1 - 0.5, y1 - 0.5)
         # A white edge beneath keeps the box visible on an image of its own colour.
-        for edge, line_width in (("white", 3.2), (colour, 1.8)):
+        for edge, line_width in (("white", 2.2), (colour, 1.2)):
             axes.add_patch(
                 Rectangle(corner, x2 - x1, y2 - y1, fill=False, edgecolor=edge, lw=line_width)
             )
+        # One class needs no name.
+        named = len(classes) > 1 and (score is not None or len(boxes.boxes) <= _NAMED)
+        words = [classes[int(boxes.labels[index])]] if named else []
+        words += [] if score is None else [f"{score:.2f}"]
+        if not words:
+            continue
         axes.text(
             *corner,
-            classes[label] if score is None else f"{classes[label]} {score:.2f}",
-            fontsize=6.5,
+            " ".join(words),
+            fontsize=5,
+            color=colour,
             # Near the upper edge the text would leave the image: it goes inside the box.
             verticalalignment="top" if y1 < _TEXT_HEIGHT * image_height else "bottom",
-            bbox={"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": colour},
+            bbox={"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.8},
             clip_on=True,
         )

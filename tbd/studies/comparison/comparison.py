@@ -130,7 +130,7 @@ def compare(
     if num_pictures:
         drawn = [run for run in first if run is not teacher_run]
         with _printing_to(root / LOG_FILE, verbose):
-            draw_runs(drawn, root / "comparison.png", num_pictures)
+            draw_runs(drawn, root / "comparison.png", num_pictures, teacher_run)
         progress.say(f"wrote comparison.png to {root}")
     return table
 
