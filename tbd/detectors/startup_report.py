@@ -12,6 +12,7 @@ def startup_report(
     terms: Mapping[str, DistillationTerm],
     schedules: Mapping[str, WeightSchedule],
     weights: TeacherWeights | None,
+    student_weights: str | None = None,
 ) -> str:
     """Say which teacher teaches which student, with which weights, and what each term acts on.
 
@@ -20,11 +21,14 @@ def startup_report(
         terms: The terms by name.
         schedules: Schedules of those terms that have one.
         weights: What was loaded into the teacher; None for random weights.
+        student_weights: What was loaded into the student, in words, if anything was.
     """
     student, teacher = connection.student, connection.teacher
     lines = [f"Training {student.type} (student) without a teacher."]
     if teacher is not None:
         lines = _on_teacher(student, teacher, weights)
+    if student_weights is not None:
+        lines.append(f"  student weights: {student_weights}")
     if connection.classes is not None:
         lines.append(f"  classes: {connection.classes}")
     for name, term in terms.items():

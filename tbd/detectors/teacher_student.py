@@ -25,6 +25,7 @@ from tbd.detectors.reader import DetectorReader
 from tbd.detectors.recorder import OutputRecorder
 from tbd.detectors.renormalization import InputRenormalization
 from tbd.detectors.startup_report import startup_report
+from tbd.detectors.student_weights import load_student, take_plain_weights
 from tbd.detectors.term_balance import TermBalance
 from tbd.detectors.weights import (
     TeacherWeights,
@@ -59,6 +60,10 @@ class TeacherStudentDetector(BaseDetector):
             any term lets its weight follow a :class:`~tbd.distill.WeightSchedule`.
         student_init: ``"inherit"`` copies the teacher's neck and dense head into
             the student where names and shapes match.
+        student_ckpt: Checkpoint that the student starts from, a path or URL, of a plain
+            detector or of another distillation's student; loaded strictly.
+        student_ckpt_partial: Load of ``student_ckpt`` what has the name and shape of a
+            weight of the student, and initialise the rest as plain training would.
         student_options: Merged over the student's config as inheritance would.
         teacher_options: Merged over the teacher's config likewise.
         allow_random_teacher: Accept ``teacher_ckpt=None``; for trials only.
@@ -121,6 +126,8 @@ class TeacherStudentDetector(BaseDetector):
         data_preprocessor: Mapping[str, Any] | None = None,
         teacher_execution: Mapping[str, Any] | None = None,
         student_execution: Mapping[str, Any] | None = None,
+        student_ckpt: str | None = None,
+        student_ckpt_partial: bool = False,
     ) -> None:
         execution = TeacherExecution.of(teacher_execution)
         training = StudentExecution.of(student_execution)
@@ -138,16 +145,34 @@ class TeacherStudentDetector(BaseDetector):
                 "model.teacher_ckpt to a checkpoint of the teacher (path or URL), or, for a trial "
                 "run, model.allow_random_teacher=True."
             )
+        if student_init is not None and student_ckpt is not None:
+            raise ValueError(
+                f"student_init={student_init!r} would replace what student_ckpt={student_ckpt!r} "
+                "loads; leave one of them out."
+            )
+        if student_ckpt_partial and student_ckpt is None:
+            raise ValueError(
+                "student_ckpt_partial=True says how student_ckpt is loaded, which is not set; set "
+                "model.student_ckpt, or leave it out."
+            )
         student_config = resolve_model_config(student, student_options, key="student")
         if data_preprocessor is not None:
             student_config.setdefault("data_preprocessor", ConfigDict(data_preprocessor))
         check_model_keys(student_config, "model.student")
-        student_model = build_detector(student_config)
+        whole = student_ckpt is not None and not student_ckpt_partial
+        student_model = build_detector(
+            without_pretrained(student_config) if whole else student_config
+        )
         super().__init__(data_preprocessor=student_model.data_preprocessor)
         self.student: BaseDetector = student_model
         self.student_config = student_config
         self.student_init = student_init
+        self.student_ckpt = student_ckpt
+        self.student_ckpt_partial = student_ckpt_partial
         self.distilling = True
+        loaded = None
+        if student_ckpt is not None:
+            loaded = load_student(student_model, student_ckpt, student_ckpt_partial)
         with isolated_randomness():
             teacher_model, weights = None, None
             if teacher is not None:
@@ -187,7 +212,8 @@ class TeacherStudentDetector(BaseDetector):
         self._compiled = CompiledParts(training.compile, "student") if training.compile else None
         self.student_head = self._student_reader.head
         self.teacher_head = self._teacher.head if self._teacher else None
-        print_log(startup_report(connection, terms, self._schedules, weights), logger="current")
+        report = startup_report(connection, terms, self._schedules, weights, loaded)
+        print_log(report, logger="current")
 
     @property
     def teacher(self) -> BaseDetector:
@@ -206,8 +232,12 @@ class TeacherStudentDetector(BaseDetector):
         return cast(dict[str, DistillationTerm], dict(self.distill.items()))
 
     def init_weights(self) -> None:
-        """Initialise the student as plain training would, then inherit if asked to."""
+        """Initialise the student as plain training would, then load or inherit if asked to."""
+        if self.student_ckpt is not None and not self.student_ckpt_partial:
+            return
         self.student.init_weights()
+        if self.student_ckpt is not None:
+            load_student(self.student, self.student_ckpt, partial=True)
         if self.student_init == "inherit":
             print_log(inherit_from_teacher(self.student, self.teacher), logger="current")
 
@@ -365,6 +395,13 @@ class TeacherStudentDetector(BaseDetector):
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: SampleList | None = None) -> Any:
         return self.student._forward(batch_inputs, batch_data_samples)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        # Every way to load a state dict, MMEngine's and a parent's included, comes through here.
+        take_plain_weights(state_dict, self.student.state_dict(), prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
         # Every way to move or cast a module, a parent's included, comes through here.

@@ -109,7 +109,7 @@ def load_strictly(
     check_finite_weights(checkpoint, source, "Take an earlier checkpoint of that training.")
     own = model.state_dict()
     weights = without_copies(student_state_dict(checkpoint.get("state_dict", checkpoint)), own)
-    reshaped = _reshaped(weights, own)
+    reshaped = list(reshaped_keys(weights, own).values())
     missing = [key for key in own if key not in weights]
     unexpected = [key for key in weights if key not in own]
     if not reshaped:
@@ -123,9 +123,9 @@ def load_strictly(
     if missing or unexpected or reshaped:
         raise ValueError(
             f"{source} is not a checkpoint of the {role} {type(model).__name__}:"
-            + _first("missing in the checkpoint", missing)
-            + _first("unexpected in the checkpoint", unexpected)
-            + _first("of another shape", reshaped)
+            + list_first("missing in the checkpoint", missing)
+            + list_first("unexpected in the checkpoint", unexpected)
+            + list_first("of another shape", reshaped)
             + f"\n{advice}"
         )
     return len(weights)
@@ -152,9 +152,9 @@ def describe_differences(model: nn.Module, state_dict: Mapping[str, Tensor]) -> 
         if not key.startswith(prefix) or key.removeprefix(prefix) in student
     }
     return (
-        _first("missing in the checkpoint", [key for key in own if key not in found])
-        + _first("unexpected in the checkpoint", [key for key in found if key not in own])
-        + _first("of another shape", _reshaped(found, own))
+        list_first("missing in the checkpoint", [key for key in own if key not in found])
+        + list_first("unexpected in the checkpoint", [key for key in found if key not in own])
+        + list_first("of another shape", list(reshaped_keys(found, own).values()))
     )
 
 
@@ -166,12 +166,21 @@ def _below(prefix: str, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def _reshaped(found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
-    return [
-        f"{key} {list(value.shape)} in the checkpoint, {list(own[key].shape)} in the model"
+def reshaped_keys(found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, str]:
+    """Find the weights whose shape is another one in a checkpoint than in a model.
+
+    Args:
+        found: Of the checkpoint.
+        own: Of the model.
+
+    Returns:
+        Key → key with both shapes, in words.
+    """
+    return {
+        key: f"{key} {list(value.shape)} in the checkpoint, {list(own[key].shape)} in the model"
         for key, value in found.items()
         if key in own and value.shape != own[key].shape
-    ]
+    }
 
 
 def load_teacher(teacher: BaseDetector, source: str) -> TeacherWeights:
@@ -229,7 +238,7 @@ def inherit_from_teacher(student: BaseDetector, teacher: BaseDetector) -> str:
         skipped = [key for key in own if key not in fitting]
         lines.append(
             f"  {name}: {len(fitting)} of {len(own)} tensors copied from the teacher"
-            + _first("not copied", skipped)
+            + list_first("not copied", skipped)
         )
     if not copied_any:
         raise ValueError(
@@ -262,7 +271,8 @@ def _is_pretrained(init_cfg: Any) -> bool:
     return isinstance(init_cfg, Mapping) and init_cfg.get("type") == "Pretrained"
 
 
-def _first(what: str, items: list[str]) -> str:
+def list_first(what: str, items: list[str]) -> str:
+    """Name the first of some keys on a line of its own; empty if there are none."""
     if not items:
         return ""
     more = f", … ({len(items) - _SHOWN} more)" if len(items) > _SHOWN else ""

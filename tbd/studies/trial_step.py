@@ -79,6 +79,8 @@ def build_distillation(model: ConfigDict) -> TeacherStudentDetector:
     config.update(
         teacher_ckpt=None,
         allow_random_teacher=True,
+        student_ckpt=None,
+        student_ckpt_partial=False,
         distill=trial_terms(config.get("distill") or {}),
     )
     wrapper: TeacherStudentDetector = MODELS.build(config).to(get_device()).train()

@@ -72,6 +72,10 @@ def _teacher(bench: Bench, file: Path) -> None:
     MODELS.build(wrapper(teacher=retinanet(), teacher_ckpt=str(file)))
 
 
+def _student(bench: Bench, file: Path) -> None:
+    MODELS.build(wrapper(student_ckpt=str(file)))
+
+
 def _resume(bench: Bench, file: Path) -> None:
     bench.train(resume=str(file))
 
@@ -172,6 +176,7 @@ def _cache(bench: Bench, file: Path) -> None:
 
 DOORS: dict[str, Callable[[Bench, Path], None]] = {
     "teacher_ckpt": _teacher,
+    "student_ckpt": _student,
     "--resume FILE": _resume,
     "--resume": _resume_auto,
     "resume and load_from in the config": _resume_in_config,

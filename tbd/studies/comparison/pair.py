@@ -145,7 +145,11 @@ class Pair:
             resolve_model_config(model.student, model.pop("student_options", None))
         )
         model.update(
-            teacher_ckpt=None, allow_random_teacher=True, distill=trial_terms(model.distill)
+            teacher_ckpt=None,
+            allow_random_teacher=True,
+            student_ckpt=None,
+            student_ckpt_partial=False,
+            distill=trial_terms(model.distill),
         )
         try:
             with quiet_logger():

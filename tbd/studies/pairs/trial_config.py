@@ -56,7 +56,12 @@ def trial_config(config: str, work_dir: str, full_width: bool = False) -> Config
             # DINO chooses them among the cells of the image, of which a small one has fewer.
             detector.num_queries = min(detector.num_queries, 100)
         model[role] = detector if full_width else scale_widths(detector)
-    model.update(teacher_ckpt=None, allow_random_teacher=True)
+    model.update(
+        teacher_ckpt=None,
+        allow_random_teacher=True,
+        student_ckpt=None,
+        student_ckpt_partial=False,
+    )
     # Not by update, which would merge what a trial takes into what the config has.
     model.distill = trial_terms(model.get("distill") or {})
     _use_every_phase(model.student)
