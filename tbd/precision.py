@@ -1,7 +1,9 @@
 """Numerical precision of the distillation terms."""
 
+from collections.abc import Callable
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
@@ -12,3 +14,20 @@ def at_least_float32(tensor: Tensor) -> Tensor:
 def without_autocast(device: torch.device) -> torch.autocast:
     """Context in which operators keep the dtype of their inputs, under AMP too."""
     return torch.autocast(device.type, enabled=False)
+
+
+class AtLeastFloat32(nn.ModuleDict):
+    """Modules that go where their parent goes, but not into half precision.
+
+    What they compute in float32 would not fit their weights after the parent's ``half()``.
+    """
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
+        # Every way to move or cast a module comes through here.
+        def apply(tensor: Tensor) -> Tensor:
+            result = fn(tensor)
+            if at_least_float32(result) is result or result.dtype == tensor.dtype:
+                return result
+            return tensor.to(result.device)
+
+        return super()._apply(apply, recurse)

@@ -135,3 +135,23 @@ def test_a_link_keeps_pointing_to_the_file(tmp_path):
     write_file(link, "new")
     assert link.is_symlink()
     assert (tmp_path / "disk/real.json").read_text() == "new"
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_writer(tmp_path):
+    target = tmp_path / "student.pth"
+    if (child := os.fork()) == 0:
+        with replacing(target) as temporary:
+            temporary.write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+    with replacing(target) as own:
+        own.write_text("mine")
+        # Of a process that is alive, this one, and of another file.
+        os.waitpid(child, 0)
+        (left,) = [path for path in tmp_path.iterdir() if str(child) in path.name]
+        other = tmp_path / left.name.replace(".student.", ".teacher.")
+        other.write_text("of another file")
+        write_file(target, "second")
+        assert not left.exists()
+        assert own.exists()
+        assert other.exists()
+    assert target.read_text() == "mine"

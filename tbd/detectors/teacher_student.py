@@ -34,7 +34,7 @@ from tbd.detectors.weights import (
     without_pretrained,
 )
 from tbd.distill import DistillationTerm, GroundTruth, Progress, View, build_terms
-from tbd.precision import without_autocast
+from tbd.precision import AtLeastFloat32, without_autocast
 from tbd.registry import MODELS
 
 
@@ -181,7 +181,7 @@ class TeacherStudentDetector(BaseDetector):
                 teacher_model = build_detector(without_pretrained(teacher_config))
                 weights = _fill_teacher(teacher_model, teacher_ckpt)
             terms, self._schedules = build_terms(distill or {})
-            self.distill = nn.ModuleDict(terms)
+            self.distill = AtLeastFloat32(terms)
             self.balance = TermBalance(terms, auto_share)
             connection = connect(
                 terms,

@@ -251,6 +251,32 @@ def test_teacher_follows_dtype_and_device(model, through_parent):
     assert next(model.teacher.parameters()).device.type == "meta"
 
 
+@pytest.mark.parametrize("generator", ["mlp", "recurrent"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_model_in_half_precision_is_distilled_with_terms_in_float32(dtype, generator):
+    terms = dict(
+        hd=dict(type="tbd.HarmonyDistillation"),
+        tfd=dict(
+            type="tbd.TaskDecoupledFeatureDistillation",
+            weight_generator=dict(type="tbd.RecurrentTaskWeightGenerator", num_levels=3)
+            if generator == "recurrent"
+            else "mlp",
+        ),
+        mgd=dict(type="tbd.MaskedGenerativeDistillation"),
+    )
+    model = MODELS.build(tiny.wrapper(distill=terms)).to(dtype)
+    data = tiny.batch(model)
+    losses = model.loss(data["inputs"].to(dtype), data["data_samples"])
+    loss, _ = model.parse_losses(losses)
+    loss.backward()
+    assert {parameter.dtype for parameter in model.distill.parameters()} == {torch.float32}
+    assert {parameter.dtype for parameter in model.student.parameters()} == {dtype}
+    generator = model.terms["tfd"].weight_generator
+    assert all(parameter.grad.isfinite().all() for parameter in generator.parameters())
+    model.double()
+    assert {parameter.dtype for parameter in model.distill.parameters()} == {torch.float64}
+
+
 def test_copies_share_the_teacher_until_one_of_them_changes_it(model):
     duplicate = copy.deepcopy(model)
     assert duplicate.teacher is model.teacher

@@ -192,7 +192,9 @@ def _fingerprint(*parts: Any) -> str:
         if isinstance(part, Mapping) and any(isinstance(v, torch.Tensor) for v in part.values()):
             for key, value in sorted(part.items()):
                 digest.update(key.encode())
-                digest.update(value.detach().cpu().contiguous().view(-1).numpy().tobytes())
+                # As bytes, because NumPy knows no bfloat16.
+                plain = value.detach().cpu().contiguous().view(-1).view(torch.uint8)
+                digest.update(plain.numpy().tobytes())
         else:
             digest.update(json.dumps(part, sort_keys=True, default=str).encode())
     return digest.hexdigest()[:16]

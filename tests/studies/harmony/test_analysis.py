@@ -15,6 +15,7 @@ from tbd.engine import evaluate
 from tbd.predictions import UnsupportedHeadError
 from tbd.studies.glossary import GLOSSARY
 from tbd.studies.harmony import AnalysisSettings, Subject, analyze, measurement
+from tbd.studies.harmony.analysis import _fingerprint as fingerprint
 from tbd.studies.harmony.measurement import DetectorAnalysis
 
 SETTINGS = AnalysisSettings(score_thr=0.2, pictures=(1,), nms_images=4)
@@ -248,3 +249,9 @@ def test_command_line_and_report_in_a_browser(folder):
     # Colours of the density, of the worse box's frame, and of the maps.
     for colour in ((216, 233, 245), (213, 94, 0), (0, 34, 78)):
         assert (np.abs(pixels.astype(int) - colour).max(axis=2) <= 2).sum() > 50, colour
+
+
+def test_weights_in_bfloat16_have_a_fingerprint():
+    weights = {"one": torch.ones(2, dtype=torch.bfloat16), "flag": torch.tensor(True)}
+    other = weights | {"one": torch.tensor([1.0, 2.0], dtype=torch.bfloat16)}
+    assert fingerprint(weights) == fingerprint(dict(weights)) != fingerprint(other)
