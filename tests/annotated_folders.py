@@ -2,7 +2,7 @@
 
 import json
 
-from tiny_run import CLASSES
+import tiny_run
 
 
 def truth(folder):
@@ -11,7 +11,7 @@ def truth(folder):
     found = {image["file_name"]: [] for image in content["images"]}
     for box in content["annotations"]:
         name = content["images"][box["image_id"]]["file_name"]
-        found[name].append((CLASSES[box["category_id"]], *box["bbox"]))
+        found[name].append((tiny_run.CLASSES[box["category_id"]], *box["bbox"]))
     return {name: sorted(boxes) for name, boxes in found.items()}
 
 
@@ -41,12 +41,12 @@ def as_yolo(coco, folder, size=64):
             target = folder / "images" / split / name
             target.write_bytes((coco / "images" / name).read_bytes())
             lines = [
-                f"{CLASSES.index(label)} {(x + w / 2) / size} {(y + h / 2) / size} "
+                f"{tiny_run.CLASSES.index(label)} {(x + w / 2) / size} {(y + h / 2) / size} "
                 f"{w / size} {h / size}"
                 for label, x, y, w, h in truth(coco)[name]
             ]
             (folder / "labels" / split / name.replace(".png", ".txt")).write_text("\n".join(lines))
-    names_of = ", ".join(CLASSES)
+    names_of = ", ".join(tiny_run.CLASSES)
     (folder / "data.yaml").write_text(
         f"path: .\ntrain: images/train\nval: images/val\nnames: [{names_of}]\n"
     )

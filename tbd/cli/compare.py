@@ -1,17 +1,14 @@
-r"""Train configs, or one student by several methods, and compare them. Run it again to resume.
+"""Train configs, or one student by several methods, and compare them. Run it again to resume.
 
 Example::
 
   tbd compare --terms plain hd tfd tbd fgd mgd tbd+pkd --seeds 0 1 2
-  tbd compare tbd::shapes/retinanet_student_shapes.py tbd::shapes/tbd_retinanet_shapes.py \
-    --teacher tbd::shapes/retinanet_teacher_shapes.py --seeds 0 1 2
 """
 
 import argparse
 
 from tbd.cli.options import key_value
 from tbd.studies.comparison import compare, compare_terms
-from tbd.studies.comparison.methods import method_names
 from tbd.studies.comparison.pair import DEFAULT_PAIR
 
 
@@ -24,12 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="TERM",
         help="methods to train one student by, such as fgd or tbd+fgd; plain: no teacher; all: "
-        f"plain and what suits the pair of {', '.join(method_names())}",
+        "what suits the pair",
     )
     parser.add_argument(
         "--pair",
         metavar="CONFIG",
-        help=f"distillation whose terms --terms replaces. Default: {DEFAULT_PAIR}",
+        help=f"its terms are replaced. Default: {DEFAULT_PAIR}",
     )
     parser.add_argument(
         "--teacher",

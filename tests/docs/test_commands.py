@@ -21,7 +21,9 @@ EXTRAS = re.findall(r"^(\w+) = \[", _OPTIONAL.partition("\n[")[0], re.MULTILINE)
 
 def parse(subcommand: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a subcommand read its arguments and do nothing."""
-    monkeypatch.setattr(import_module(f"tbd.cli.{subcommand}"), "run", lambda args: None)
+    monkeypatch.setattr(
+        import_module(f"tbd.cli.{subcommand.replace('-', '_')}"), "run", lambda args: None
+    )
     run_command(subcommand, arguments, prog=f"tbd {subcommand}")
 
 

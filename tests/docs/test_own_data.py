@@ -1,8 +1,12 @@
 """docs/own_data.md, followed from its configs to the student's files, on small images."""
 
+import re
+import shutil
+
 import pytest
 import tiny_run
 import torch
+from annotated_folders import as_voc
 from documents import blocks, commands
 
 from tbd.cli import run_command
@@ -41,9 +45,54 @@ def train(config, *options):
     run_command("train", [config, "--cfg-options", *SMALL, *options])
 
 
+def page_commands():
+    return [words for block in blocks("bash") if block.page == PAGE for words in commands(block)]
+
+
+@pytest.mark.parametrize("form", ["cells", "voc"])
+@pytest.mark.slow
+def test_three_commands_lead_from_a_folder_to_a_plain_student(form, reader, tmp_path, capsys):
+    if form == "voc":
+        pytest.importorskip("supervision", reason="needs tbd[data]")
+        as_voc(tmp_path / "data" / "cells", tmp_path / "data" / "voc")
+    for name in ("train.json", "val.json"):
+        (tmp_path / "data" / "cells" / name).unlink()
+    shutil.rmtree(tmp_path / "cells")
+    told = [words for words in page_commands() if words[1] in ("new", "train")]
+    new, *trainings = told[:3] if form == "cells" else told[3:6]
+    assert (new[2], [words[2] for words in trainings]) == (
+        form,
+        [f"{form}/teacher.py", f"{form}/distilled.py"],
+    )
+    # Smaller detectors of the same kind, and one epoch without downloads.
+    small = {"r101": "r50", "r50": "r18"}
+    new = [re.sub("r101|r50", lambda match: small[match[0]], word) for word in new]
+    run_command("new", new[2:])
+    assert "3 classes, 6 images to train on, 2 to validate" in capsys.readouterr().out
+    loading = ["train_cfg.max_epochs=1", *(option for option in SMALL if "num_workers" in option)]
+    loading += [option for option in SMALL if "persistent" in option]
+    for words, options in zip(
+        trainings,
+        (
+            ["model.backbone.init_cfg=None"],
+            [
+                "model.student.backbone.init_cfg=None",
+                f"model.teacher_ckpt={form}/work_dirs/teacher/epoch_1.pth",
+            ],
+        ),
+        strict=True,
+    ):
+        run_command("train", [words[2], "--cfg-options", *loading, *options])
+    student = load_checkpoint(tmp_path / form / "work_dirs" / "distilled" / "student.pth")
+    assert tuple(student["meta"]["dataset_meta"]["classes"]) == (
+        tiny_run.CLASSES if form == "cells" else tuple(sorted(tiny_run.CLASSES))
+    )
+    assert student["state_dict"]["bbox_head.retina_cls.weight"].shape[0] == 9 * 3
+
+
 @pytest.mark.slow
 def test_the_commands_lead_from_data_to_a_plain_student(reader, tmp_path):
-    page = [words for block in blocks("bash") if block.page == PAGE for words in commands(block)]
+    page = [words for words in page_commands() if words[1] != "new"][4:]
     assert [words[1:3] for words in page[:3]] == [
         ["train", "cells/teacher.py"],
         ["pairs", "cells/distilled.py"],
