@@ -18,7 +18,6 @@ from tbd.engine import evaluate, export_student
 from tbd.engine.config import config_name, load_config
 from tbd.engine.training import TrainingResult, train
 from tbd.files import write_file
-from tbd.studies import comparison
 
 __all__ = [
     "ComparisonResult",
@@ -139,6 +138,9 @@ def compare(
     Raises:
         ValueError: Both configs and terms are given, or see there.
     """
+    # Studies are many modules, which a training process need not wait for.
+    from tbd.studies import comparison
+
     folder = Path(work_dir)
     if terms is not None:
         if configs:

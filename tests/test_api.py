@@ -8,6 +8,7 @@ from tiny_run import config_dict, write_config, write_data
 
 import tbd
 from tbd.compat import load_checkpoint
+from tbd.studies import comparison
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_configs_are_compared_by_name(cfg, tmp_path, monkeypatch):
         tbd.files.write_file(f"{work_dir}/comparison.json", '{"summary": {"a": 1}, "runs": [2]}')
         return "table"
 
-    monkeypatch.setattr(tbd.api.comparison, "compare", compared)
+    monkeypatch.setattr(comparison, "compare", compared)
     plain = Config(config_dict(tmp_path / "data", retinanet()))
     out = tmp_path / "out"
     found = tbd.compare({"plain": plain, "distilled": cfg}, (3,), out, baseline="plain")
