@@ -69,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="measure in each training how hard each loss pulls at the student's neck",
     )
+    parser.add_argument("--onnx", action="store_true", help="time the detectors in onnxruntime too")
     parser.add_argument(
         "--test-data",
         metavar="PATH",
@@ -92,6 +93,7 @@ def run(args: argparse.Namespace) -> None:
         jobs=args.jobs,
         step_cost=not args.no_step_cost,
         gradient_shares=args.gradient_shares,
+        onnx=args.onnx,
         test_data=args.test_data,
         verbose=args.verbose,
     )

@@ -105,11 +105,30 @@ GLOSSARY: dict[str, Measure] = {
     "milliseconds": Measure(
         "ms / image", "median time of a prediction on one image, in milliseconds", NUMBER, ".1f"
     ),
+    "gflops": Measure(
+        "GFLOPs",
+        "multiply-adds of a prediction on the first test image, in 10⁹, as MMEngine counts them",
+        NUMBER,
+        ".2f",
+    ),
+    "onnx_milliseconds": Measure(
+        "ms / image, onnxruntime",
+        "median time of the exported detector, from the pixels of the input to detections, on the "
+        "CPU, in milliseconds",
+        NUMBER,
+        ".1f",
+    ),
     "step_cost": Measure(
         "step cost",
         "median time of a training step, divided by that of the student without its teacher",
         NUMBER,
         ".2f",
+    ),
+    "gap_closed": Measure(
+        "gap closed (%)",
+        "mean gain, as a share of the teacher's ap minus the baseline's",
+        PERCENT,
+        ".0f",
     ),
     "gain": Measure(
         "gain", "ap minus the baseline's ap of the same seed, mean over the seeds", PERCENT, "+.1f"

@@ -168,7 +168,6 @@ def export_onnx(
     cfg.model = resolve_model_config(cfg.model)
     if how.evaluate:
         check_data(cfg, ("test",))
-    image = read_image_input(cfg, how.input_size, how.dynamic)
     detector = build_detector(without_pretrained(cfg.model)).cpu().eval()
     graph = build_graph(detector)
     if how.dynamic and not graph.dynamic:
@@ -177,19 +176,14 @@ def export_onnx(
             "while it is exported, so its graph has one size. Leave --dynamic out; "
             "--input-size HEIGHT WIDTH chooses the size."
         )
-    detections = build_detections(graph) if how.end_to_end else None
+    # What cannot be exported is refused before anything is read.
+    if how.end_to_end:
+        build_detections(graph)
+    read_image_input(cfg, how.input_size, how.dynamic)
     loaded = load_checkpoint(checkpoint)
     load_strictly(detector, loaded, f"checkpoint={checkpoint!r}")
-    info = ModelInfo(
-        detector=type(detector).__name__,
-        config=config_name(config),
-        classes=_class_names(cfg, loaded, detector),
-        image=image,
-        limits=detections.limits if detections is not None else graph.limits,
-        end_to_end=how.end_to_end,
-        precision="float16" if how.half else "float32",
-        version=_version(),
-    )
+    info = describe(cfg, detector, loaded, config_name(config), how)
+    image = info.image
     model = make_model(detector, info, how)
     exported = OnnxDetector(model)
     metrics: dict[str, dict[str, float]] = {}
@@ -218,6 +212,40 @@ def export_onnx(
     write_file(path, model)
     return OnnxExport(
         path, info, len(model), source.origin, len(prepared), agreement, raw, latency, metrics
+    )
+
+
+def describe(
+    cfg: Config,
+    detector: BaseDetector,
+    loaded: Mapping[str, Any],
+    name: str,
+    how: OnnxOptions,
+) -> ModelInfo:
+    """Describe the file that a detector will become.
+
+    Args:
+        cfg: Full config of the plain detector.
+        detector: The detector.
+        loaded: Its checkpoint, for the names of the classes; empty where there is none.
+        name: Of the config.
+        how: How it is exported.
+
+    Raises:
+        UnexportableError: ONNX has no form for the detector.
+        ValueError: The config does not say what the file needs.
+    """
+    graph = build_graph(detector)
+    limits = build_detections(graph).limits if how.end_to_end else graph.limits
+    return ModelInfo(
+        detector=type(detector).__name__,
+        config=name,
+        classes=_class_names(cfg, loaded, detector),
+        image=read_image_input(cfg, how.input_size, how.dynamic),
+        limits=limits,
+        end_to_end=how.end_to_end,
+        precision="float16" if how.half else "float32",
+        version=_version(),
     )
 
 

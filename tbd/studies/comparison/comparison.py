@@ -10,10 +10,14 @@ from typing import Any
 import torch
 
 from tbd.engine.config import config_name
+from tbd.engine.deployment.extra import import_extra
 from tbd.files import write_file
+from tbd.studies.comparison.class_aps import format_class_table
 from tbd.studies.comparison.execution import LOG_FILE, Metrics, finish_runs
 from tbd.studies.comparison.gains import draw_gains
 from tbd.studies.comparison.gradient_table import format_gradient_shares
+from tbd.studies.comparison.inference_cost import count_operations, time_onnx
+from tbd.studies.comparison.losses import draw_losses
 from tbd.studies.comparison.measurement import time_inference
 from tbd.studies.comparison.methods import PLAIN
 from tbd.studies.comparison.other_data import check_finished, find_test_data, measure_elsewhere
@@ -39,6 +43,7 @@ def compare(
     jobs: int = 1,
     step_cost: bool = True,
     gradient_shares: bool = False,
+    onnx: bool = False,
     test_data: str | None = None,
     verbose: bool = False,
 ) -> str:
@@ -66,6 +71,7 @@ def compare(
         gradient_shares: Measure in every training, at its start, middle and end, how the norm of
             the gradient on the student's neck is shared between its own loss and the terms, and
             write ``gradient_shares.md``.
+        onnx: Time one run of each config in onnxruntime too; needs the extra ``tbd[onnx]``.
         test_data: Annotation file, or folder, see
             :func:`~tbd.studies.comparison.other_data.find_test_data`. Nothing is trained, finished
             runs are evaluated on it, and the files are named ``comparison_<name of the data>``.
@@ -80,6 +86,8 @@ def compare(
         RuntimeError: A training failed.
     """
     _check_arguments(configs, seeds, teacher, baseline)
+    if onnx:
+        import_extra("onnxruntime")
     root = Path(work_dir)
     progress = Progress(quiet=verbose)
     name = baseline and config_name(baseline)
@@ -120,13 +128,15 @@ def compare(
     )
     # Seeds do not change the speed: one run of each config is timed.
     first = [run for run in metrics if run is teacher_run or run.seed == seeds[0]]
-    _time(first, metrics, step_cost, root / LOG_FILE, progress, verbose)
+    _time(first, metrics, step_cost, onnx, root / LOG_FILE, progress, verbose)
     results = [_result(run, values) for run, values in metrics.items()]
     table = _report(root, results, name, teacher_run, progress)
     shares = format_gradient_shares(list(metrics)) if gradient_shares else ""
     if shares:
         progress.say(f"Shares of the gradient's norm on the student's neck:\n\n{shares}\n")
         write_file(root / "gradient_shares.md", shares + "\n")
+    if draw_losses(first, root / "losses.png"):
+        progress.say(f"wrote losses.png to {root}")
     if num_pictures:
         drawn = [run for run in first if run is not teacher_run]
         with _printing_to(root / LOG_FILE, verbose):
@@ -205,6 +215,7 @@ def _time(
     runs: Sequence[Run],
     metrics: Mapping[Run, Metrics],
     step_cost: bool,
+    onnx: bool,
     log: Path,
     progress: Progress,
     verbose: bool,
@@ -214,6 +225,10 @@ def _time(
     with _printing_to(log, verbose):
         for run, milliseconds in time_inference(runs).items():
             metrics[run]["milliseconds"] = milliseconds
+        for run, operations in count_operations(runs).items():
+            metrics[run]["gflops"] = operations
+        for run, milliseconds in (time_onnx(runs) if onnx else {}).items():
+            metrics[run]["onnx_milliseconds"] = milliseconds
     if not step_cost:
         return
     progress.say("measuring what a training step of each distillation costs")
@@ -232,13 +247,15 @@ def _report(
 ) -> str:
     """Write table and figure, and print the table as far as it fits."""
     stem = f"comparison{ending}"
-    table = write_report(root, results, baseline, {**_machine(), **versions()}, stem)
+    teacher_name = teacher.name if teacher else None
+    sections = {"AP of each class": format_class_table(results)}
+    machine = {**_machine(), **versions()}
+    table = write_report(root, results, baseline, machine, stem, teacher_name, sections)
     written = [f"{stem}.{suffix}" for suffix in ("md", "csv", "json")]
     figure = f"gains{ending}.png"
-    teacher_name = teacher.name if teacher else None
     if baseline and draw_gains(results, baseline, teacher_name, root / figure):
         written.append(figure)
-    shown = format_table(summarize(results, baseline), progress.width)
+    shown = format_table(summarize(results, baseline, teacher_name), progress.width)
     progress.say(f"\n{shown}\n")
     if shown != table:
         progress.say(f"more columns in {root / stem}.md")

@@ -19,6 +19,7 @@ from tbd.detectors.model_config import build_detector
 from tbd.detectors.weights import load_strictly
 from tbd.engine.evaluation import evaluate
 from tbd.evaluation.long_tail import GROUPS
+from tbd.studies.comparison.class_aps import class_aps, classwise_options
 from tbd.studies.comparison.runs import Run, parse_options
 from tbd.studies.glossary import in_studies
 
@@ -51,9 +52,12 @@ def measure(
         run.config,
         run.final_checkpoint(),
         str(run.folder / folder),
-        {**parse_options(run.options), **(options or {})},
+        {**parse_options(run.options), **(options or {}), **classwise_options(run.load())},
     )
-    metrics = standard_names(values, first_validation(run.folder))
+    metrics = {
+        **standard_names(values, first_validation(run.folder)),
+        **class_aps(values),
+    }
     parameters = load_student(run).parameters()
     return {**metrics, "params": sum(parameter.numel() for parameter in parameters) / 1e6}
 

@@ -35,7 +35,9 @@ METRICS = (
     "mean_iou",
     "ap_lost",
     "params",
+    "gflops",
     "milliseconds",
+    "onnx_milliseconds",
     "step_cost",
 )
 """What is reported of a run, names out of the glossary.
@@ -45,6 +47,7 @@ A table shows those that at least one run has. All are of the end of the trainin
 """
 
 GAIN = "gain"
+GAP_CLOSED = "gap_closed"
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ class Gain(Spread):
 
 
 def summarize(
-    results: Sequence[RunResult], baseline: str | None = None
+    results: Sequence[RunResult], baseline: str | None = None, teacher: str | None = None
 ) -> dict[str, dict[str, Spread]]:
     """Summarise every metric of every config over its seeds.
 
@@ -127,6 +130,9 @@ def summarize(
         baseline: Name of a config. Each other config that shares seeds with it gets a ``gain``:
             the difference of APs to the baseline's run of the same seed, over the shared seeds,
             as a :class:`Gain`.
+        teacher: Name of the config of their teacher. Each config with a gain gets a
+            ``gap_closed``: its mean gain in percent of what the teacher is better than the
+            baseline, if it is.
 
     Returns:
         Name of the config → metric → its spread; metrics without a value are left out.
@@ -142,7 +148,19 @@ def summarize(
         gains = {} if name == baseline else paired_differences(ap_by_seed(runs, name), base)
         if gains:
             summary[name][GAIN] = Gain.of(list(gains.values()))
+    if baseline is not None and teacher in summary:
+        _add_gap_closed(summary, baseline, str(teacher))
     return summary
+
+
+def _add_gap_closed(summary: Mapping[str, dict[str, Spread]], baseline: str, teacher: str) -> None:
+    top, bottom = (summary.get(name, {}).get("ap") for name in (teacher, baseline))
+    if top is None or bottom is None or top.mean <= bottom.mean:
+        return
+    for name, spreads in summary.items():
+        if GAIN in spreads and name != teacher:
+            share = 100 * spreads[GAIN].mean / (top.mean - bottom.mean)
+            spreads[GAP_CLOSED] = Spread(share, None, spreads[GAIN].count)
 
 
 def format_table(summary: Mapping[str, Mapping[str, Spread]], width: int | None = None) -> str:
@@ -154,7 +172,7 @@ def format_table(summary: Mapping[str, Mapping[str, Spread]], width: int | None 
             but never the AP. Default: as wide as it takes.
     """
     measured = {key for spreads in summary.values() for key in spreads}
-    columns = [key for key in ("ap", GAIN, *METRICS[1:]) if key in measured]
+    columns = [key for key in ("ap", GAIN, GAP_CLOSED, *METRICS[1:]) if key in measured]
     table = _table(summary, columns)
     while width is not None and len(columns) > 1 and len(table.partition("\n")[0]) > width:
         columns.pop()
@@ -168,6 +186,8 @@ def write_report(
     baseline: str | None,
     machine: Mapping[str, Any],
     stem: str = "comparison",
+    teacher: str | None = None,
+    sections: Mapping[str, str] | None = None,
 ) -> str:
     """Write ``comparison.json`` (everything), ``.csv`` (one line a run) and ``.md`` (the table).
 
@@ -177,11 +197,13 @@ def write_report(
         baseline: See :func:`summarize`.
         machine: What the numbers were measured on, and with which versions.
         stem: Name of the files, without suffix.
+        teacher: See :func:`summarize`.
+        sections: Title → further tables for the ``.md`` file; empty ones are left out.
 
     Returns:
         The table.
     """
-    summary = summarize(results, baseline)
+    summary = summarize(results, baseline, teacher)
     table = format_table(summary)
     content = {
         "baseline": baseline,
@@ -209,6 +231,8 @@ def write_report(
         if any(gain.low is not None for gain in gains):
             note += "; in brackets the 95 % interval of Student's t for paired samples"
         notes.insert(-1, f"{note}.")
+    for title, text in (sections or {}).items():
+        notes += [f"## {title}", text] if text else []
     write_file(target / f"{stem}.md", "\n\n".join([table, *notes]) + "\n")
     return table
 

@@ -118,9 +118,11 @@ def run(configs, folder, *names, seeds=(0,), **kwargs):
 
 @pytest.mark.slow
 def test_everything_is_trained_once_and_kept(configs, trainings, tmp_path, capfd):
+    pytest.importorskip("onnxruntime")
     arguments = dict(
         seeds=(3, 4), teacher=configs["teacher"], baseline=configs["plain"], step_cost=True
     )
+    arguments["onnx"] = True
     out = tmp_path / "out"
     table = run(configs, out, "plain", "distilled", **arguments)
     assert trainings.names() == ["teacher", *["plain", "distilled"] * 2]
@@ -139,6 +141,12 @@ def test_everything_is_trained_once_and_kept(configs, trainings, tmp_path, capfd
     # One run of each config is timed.
     timed = [f["name"] for f in content["runs"] if f["metrics"].get("milliseconds", 0) > 0]
     assert timed == ["teacher", "plain", "distilled"]
+    first = {found["name"]: found["metrics"] for found in content["runs"] if found["seed"] != 4}
+    for cost in ("gflops", "onnx_milliseconds"):
+        assert all(metrics[cost] > 0 for metrics in first.values())
+    # The distilled student costs what the plain one costs, the teacher more.
+    assert first["distilled"]["gflops"] == first["plain"]["gflops"] < first["teacher"]["gflops"]
+    assert "## AP of each class" in (out / "comparison.md").read_text()
     # What a step costs is measured of distillations alone.
     costs = {
         f["name"]: f["metrics"]["step_cost"]

@@ -43,6 +43,16 @@ def test_gain_is_paired_by_seed():
     assert "gain" not in summary["plain"]
 
 
+def test_the_gap_closed_is_the_gain_in_parts_of_the_teachers_lead():
+    summary = summarize(RESULTS, baseline="plain", teacher="teacher")
+    # The plain student's mean is 29, the teacher's 50, the mean gain 4.
+    assert summary["tbd"]["gap_closed"].mean == pytest.approx(100 * 4 / 21)
+    assert "gap_closed" not in summary["teacher"]
+    assert "gap_closed" not in summary["plain"]
+    worse = [result("teacher", 0, 20.0), *RESULTS[1:]]
+    assert "gap_closed" not in summarize(worse, "plain", "teacher")["tbd"]
+
+
 def test_missing_values_are_left_out():
     summary = summarize([result("a", 0, None), result("a", 1, 20.0), result("b", 0, None)], "b")
     assert summary["a"]["ap"].count == 1

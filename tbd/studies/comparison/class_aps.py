@@ -1,0 +1,77 @@
+"""AP of every class: asked of the evaluator, picked from what it reports, in a table."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmdet.evaluation import CocoMetric
+from mmdet.registry import METRICS
+from mmengine.config import Config
+
+from tbd.studies.comparison.report import RunResult, Spread
+from tbd.visualization.markdown import markdown_table
+
+PREFIX = "ap/"
+"""Of the name of a class, among the metrics of a run."""
+
+_MOST_CLASSES = 20
+
+
+def classwise_options(cfg: Config) -> dict[str, Any]:
+    """Options that let a config's test evaluator report each class."""
+    evaluator = cfg.get("test_evaluator")
+    single = not isinstance(evaluator, list | tuple)
+    options = {}
+    for index, metric in enumerate([evaluator] if single else evaluator or ()):
+        kind = METRICS.get(metric["type"]) if metric else None
+        if isinstance(kind, type) and issubclass(kind, CocoMetric):
+            key = "test_evaluator" if single else f"test_evaluator.{index}"
+            options[f"{key}.classwise"] = True
+    return options
+
+
+def class_aps(values: Mapping[str, float]) -> dict[str, float | None]:
+    """Pick the AP of each class, in percent, from what an evaluator reported."""
+    found = {}
+    for key, value in values.items():
+        name = re.fullmatch(r"coco/(.+)_precision", key)
+        if name:
+            # NaN or −1: the test data has no object of the class.
+            there = math.isfinite(value) and value >= 0
+            found[f"{PREFIX}{name[1]}"] = 100 * value if there else None
+    return found
+
+
+def format_class_table(results: Sequence[RunResult]) -> str:
+    """Format the AP of each class as Markdown, mean and deviation over the seeds.
+
+    Args:
+        results: The runs.
+
+    Returns:
+        The table; of many classes those with most difference between the configs; empty where
+        no class was measured.
+    """
+    spreads: dict[str, dict[str, Spread]] = {}
+    for name in dict.fromkeys(result.name for result in results):
+        runs = [result for result in results if result.name == name]
+        keys = dict.fromkeys(key for run in runs for key in run.metrics if key.startswith(PREFIX))
+        values = {
+            key: [v for run in runs if (v := run.metrics.get(key)) is not None] for key in keys
+        }
+        spreads[name] = {key: Spread.of(found) for key, found in values.items() if found}
+    classes = list(dict.fromkeys(key for found in spreads.values() for key in found))
+    if len(classes) > _MOST_CLASSES:
+        classes = sorted(classes, key=lambda key: -_range(spreads, key))[:_MOST_CLASSES]
+    if not classes:
+        return ""
+    rows = [["config", *(key.removeprefix(PREFIX) for key in classes)]]
+    for name, found in spreads.items():
+        rows.append([name, *(found[c].text(".1f") if c in found else "–" for c in classes)])
+    return markdown_table(rows)
+
+
+def _range(spreads: Mapping[str, Mapping[str, Spread]], key: str) -> float:
+    means = [found[key].mean for found in spreads.values() if key in found]
+    return max(means) - min(means)
