@@ -173,8 +173,8 @@ def test_everything_is_trained_once_and_kept(configs, trainings, tmp_path, capfd
     again = run(configs, out, "plain", "distilled", **arguments)
     assert len(trainings.started) == 5
     # Only times are measured anew.
-    assert [line.split("|")[:-3] for line in again.splitlines()] == [
-        line.split("|")[:-3] for line in table.splitlines()
+    assert [line.split("|")[:-4] for line in again.splitlines()] == [
+        line.split("|")[:-4] for line in table.splitlines()
     ]
 
 
