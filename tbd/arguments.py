@@ -71,13 +71,22 @@ def check_arguments(
                 f"{name} has no argument {key}={_shown(kwargs[key])}; {advice(key, known)}"
             )
     try:
-        given = signature.bind(*args, **kwargs).arguments
+        given = signature.bind_partial(*args, **kwargs).arguments
     except TypeError as error:
         raise TypeError(f"{name}: {error}; its arguments are {', '.join(known)}.") from None
     hints = _hints(function)
     for key, value in given.items():
         if key in hints and signature.parameters[key].kind is not inspect.Parameter.VAR_KEYWORD:
             check_value(value, hints[key], f"{name}: {key}")
+    missing = [
+        key
+        for key, parameter in signature.parameters.items()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        and key not in given
+    ]
+    if missing:
+        raise TypeError(f"{name} needs {', '.join(missing)}; its arguments are {', '.join(known)}.")
 
 
 def check_value(value: Any, hint: Any, key: str) -> None:
@@ -104,8 +113,40 @@ def check_value(value: Any, hint: Any, key: str) -> None:
 def advice(name: str, known: Iterable[str]) -> str:
     """Say which of the known names was probably meant, else list them."""
     names = list(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(names) or 'none'}."
+    near = nearest(name, names, 0.6)
+    return f"did you mean {near}?" if near else f"there are {', '.join(names) or 'none'}."
+
+
+def nearest(name: str, known: Iterable[str], cutoff: float) -> str | None:
+    """Find the known name that a misspelt one was probably meant to be.
+
+    Args:
+        name: The name.
+        known: Right names.
+        cutoff: Least likeness, in difflib's measure. Of a short name one letter is much of it, so
+            that one letter added, left out or replaced, or two exchanged, always suffice.
+
+    Returns:
+        A known name, or None.
+    """
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=cutoff)
+    if near:
+        return near[0]
+    return next((right for right in names if len(right) > 2 and _is_one_slip(name, right)), None)
+
+
+def _is_one_slip(name: str, right: str) -> bool:
+    one, other = _without_same_start(name, right)
+    one, other = _without_same_start(one[::-1], other[::-1])
+    return max(len(one), len(other)) < 2 or (len(one) == 2 and one == other[::-1])
+
+
+def _without_same_start(one: str, other: str) -> tuple[str, str]:
+    same = 0
+    while same < min(len(one), len(other)) and one[same] == other[same]:
+        same += 1
+    return one[same:], other[same:]
 
 
 def _mismatch(value: Any, hint: Any, key: str) -> tuple[str, Any, Any] | None:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 Severity = Literal["stop", "left out", "note"]
 """Stop: spoils a run or ends it in the middle. Left out: by MMDetection. Note: good to know."""
@@ -22,6 +22,9 @@ ImageCheck = Literal["none", "header", "pixels"]
 
 _SHOWN = 3
 _ORIENTATION = 0x0112
+# What the last bytes hold of a file that is whole; cameras write notes of their own behind it.
+_ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
+_TAIL = 4096
 # Orientations of EXIF that turn width into height.
 _TURNED = (5, 6, 7, 8)
 
@@ -95,7 +98,8 @@ def read_annotations(file: str | Path) -> dict[str, Any]:
             "save it as UTF-8 without BOM, or let tbd check-data --fix write a copy."
         )
     try:
-        content = json.loads(data)
+        # Not by json itself, which also reads UTF-16, as MMDetection does not.
+        content = json.loads(data.decode())
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{file} is no whole JSON file ({error}); it may be cut short: write or download it "
@@ -133,6 +137,8 @@ def check_structure(content: Any, file: str | Path) -> None:
                     raise ValueError(
                         f"{file}: {part}[{index}].{key}={item[key]!r} must be an integer."
                     )
+                if key == "name" and not isinstance(item[key], str):
+                    raise ValueError(f"{file}: {part}[{index}].name={item[key]!r} must be a text.")
 
 
 _NEEDED = {
@@ -242,8 +248,8 @@ def image_faults(
     try:
         with Image.open(path) as image:
             stored, orientation = image.size, image.getexif().get(_ORIENTATION, 1)
-            if check == "pixels":
-                ImageOps.exif_transpose(image).load()
+            if check == "pixels" or not _has_its_end(path, image.format):
+                image.load()
     # Pillow raises many kinds for files that are no images or are cut short.
     except Exception:
         yield "images that cannot be read to the end", "stop"
@@ -253,6 +259,16 @@ def image_faults(
         yield "images with an EXIF rotation, which MMDetection applies when it reads them", "note"
     if shown != tuple(size):
         yield "images of another size than annotated", "note"
+
+
+def _has_its_end(path: Path, kind: str | None) -> bool:
+    """Whether a file ends as its format says; if not, it may be cut short."""
+    mark = _ENDS.get(kind or "")
+    if mark is None:
+        return False
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - _TAIL, 0))
+        return mark in file.read()
 
 
 def _image_faults(images: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:

@@ -1,14 +1,15 @@
 """Keys of a model's config that no part of the model reads."""
 
-import difflib
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from mmdet.registry import MODELS, TASK_UTILS
 from mmengine.registry import DefaultScope
+
+from tbd.arguments import check_value, nearest
 
 # Settings that are plain dicts, read key by key, so that a misspelt key goes unseen.
 _SETTINGS = ("train_cfg", "test_cfg")
@@ -31,21 +32,25 @@ def check_model_keys(config: Mapping[str, Any], key: str) -> None:
         key: Its config key, for messages.
 
     Raises:
-        ValueError: A key is misspelt, or a size or ratio of anchors is not positive.
+        TypeError: A part is of the wrong kind.
+        ValueError: A key is misspelt, or a size or ratio of anchors, or a deviation of images, is
+            not positive.
     """
     read: set[str] | None = None
     for name in _SETTINGS:
+        check_value(config.get(name), dict[str, Any] | None, f"{key}.{name}")
         for place, setting in _plain_keys(config.get(name), f"{key}.{name}"):
             read = _keys_read(config) if read is None else read
             if setting in read:
                 continue
-            near = difflib.get_close_matches(setting, sorted(read), n=1, cutoff=_NEAR)
-            if near:
+            near = nearest(setting, sorted(read), _NEAR)
+            if near is not None:
                 raise ValueError(
                     f"{place}.{setting} is read by no part of {config.get('type')}; did you mean "
-                    f"{place}.{near[0]}?"
+                    f"{place}.{near}?"
                 )
     _check_anchors(config, key)
+    _check_preprocessor(config.get("data_preprocessor"), f"{key}.data_preprocessor")
 
 
 def _plain_keys(node: Any, key: str) -> Iterator[tuple[str, str]]:
@@ -101,6 +106,16 @@ def _check_anchors(node: Any, key: str) -> None:
             for number in _flat(item):
                 if isinstance(number, int | float) and not number > 0:
                     raise ValueError(f"{key}.{name}={item!r} must be positive, each of them.")
+
+
+def _check_preprocessor(config: Any, key: str) -> None:
+    """Refuse what no image can be normalised by."""
+    check_value(config, dict[str, Any] | None, key)
+    for name in ("mean", "std"):
+        numbers: Any = (config or {}).get(name)
+        check_value(numbers, Sequence[float] | None, f"{key}.{name}")
+        if name == "std" and any(number <= 0 for number in numbers or ()):
+            raise ValueError(f"{key}.std={list(numbers)} must be positive, each of them.")
 
 
 def _flat(node: Any) -> Iterator[Any]:

@@ -133,6 +133,8 @@ class TeacherStudentDetector(BaseDetector):
         training = StudentExecution.of(student_execution)
         if student_init not in (None, "inherit"):
             raise ValueError(f"student_init={student_init!r} is unknown; use None or 'inherit'.")
+        if probe_size < 1:
+            raise ValueError(f"model.probe_size={probe_size} must be at least 1.")
         if teacher is None and (teacher_ckpt is not None or student_init == "inherit"):
             raise ValueError(
                 f"model.teacher is None, but teacher_ckpt={teacher_ckpt!r} and "

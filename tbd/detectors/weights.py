@@ -197,7 +197,10 @@ def load_teacher(teacher: BaseDetector, source: str) -> TeacherWeights:
     Raises:
         ValueError: The checkpoint is not of this architecture, see :func:`load_strictly`.
     """
-    checkpoint = load_checkpoint(source)
+    try:
+        checkpoint = load_checkpoint(source)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"model.teacher_ckpt: {error}") from error
     num_keys = load_strictly(
         teacher,
         checkpoint,

@@ -10,7 +10,7 @@ import difflib
 import inspect
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from mmdet.registry import HOOKS
 from mmengine.config import Config
@@ -50,8 +50,18 @@ def check_config(cfg: Config) -> None:
     for key in cfg:
         _refuse_near(key, cfg[key], read, "")
     for key, kind in _KINDS.items():
-        if cfg.get(key) is not None:
-            check_value(cfg[key], kind, key)
+        value: Any = cfg._cfg_dict
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if value is not None:
+            check_value(value, kind, key)
+    for split in ("train", "val", "test"):
+        loader = cfg.get(f"{split}_dataloader")
+        if loader is not None and "dataset" not in loader:
+            keys = ", ".join(map(str, loader)) or "nothing"
+            raise ValueError(f"{split}_dataloader has no dataset, but {keys}.")
+        if loader is not None:
+            _check_dataset(loader["dataset"], f"{split}_dataloader.dataset")
     _check_hooks(cfg)
     _check_optimizer(cfg.get("optim_wrapper") or {})
     for key, value in (cfg.get("auto_scale_lr") or {}).items():
@@ -77,8 +87,52 @@ def check_config(cfg: Config) -> None:
         check_model_keys(model, "model")
 
 
+def _check_dataset(dataset: Any, key: str) -> None:
+    """Check the keys of a data set, or of those inside a wrapper, that tbd reads itself."""
+    check_value(dataset, dict[str, Any], key)
+    for name, kind in _DATASET_KINDS.items():
+        if dataset.get(name) is not None:
+            check_value(dataset[name], kind, f"{key}.{name}")
+    folder = (dataset.get("data_prefix") or {}).get("img")
+    if folder is not None:
+        check_value(folder, str, f"{key}.data_prefix.img")
+    if isinstance(dataset.get("dataset"), Mapping):
+        _check_dataset(dataset["dataset"], f"{key}.dataset")
+    for index, inner in enumerate(dataset.get("datasets") or ()):
+        _check_dataset(inner, f"{key}.datasets[{index}]")
+
+
+_DATASET_KINDS: dict[str, Any] = {
+    "type": str | type,
+    "ann_file": str,
+    "data_root": str,
+    "data_prefix": dict[str, Any],
+    "metainfo": dict[str, Any],
+    "datasets": list[dict[str, Any]],
+    "dataset": dict[str, Any],
+}
+
 _KINDS: dict[str, Any] = {
     "model": dict[str, Any],
+    "custom_imports": dict[str, Any],
+    "custom_imports.imports": str | list[str],
+    "data_root": str,
+    "env_cfg": dict[str, Any],
+    "env_cfg.mp_cfg": dict[str, Any],
+    "env_cfg.mp_cfg.mp_start_method": Literal["fork", "spawn", "forkserver"],
+    "randomness": dict[str, Any],
+    "randomness.seed": int,
+    "visualizer": dict[str, Any],
+    "val_evaluator": dict[str, Any] | list[dict[str, Any]],
+    "test_evaluator": dict[str, Any] | list[dict[str, Any]],
+    "val_cfg": dict[str, Any],
+    "test_cfg": dict[str, Any],
+    "optim_wrapper.optimizer": dict[str, Any],
+    "optim_wrapper.paramwise_cfg": dict[str, Any],
+    "optim_wrapper.paramwise_cfg.custom_keys": dict[str, Any],
+    "auto_scale_lr.enable": bool,
+    "auto_scale_lr.base_batch_size": int,
+    "load_from": str,
     "train_dataloader": dict[str, Any],
     "val_dataloader": dict[str, Any],
     "test_dataloader": dict[str, Any],
@@ -86,7 +140,6 @@ _KINDS: dict[str, Any] = {
     "optim_wrapper": dict[str, Any],
     "default_hooks": dict[str, Any],
     "custom_hooks": list[dict[str, Any]],
-    "load_from": str,
     "resume": bool,
     "work_dir": str,
     "auto_scale_lr": dict[str, Any],

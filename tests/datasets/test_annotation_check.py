@@ -77,7 +77,8 @@ def test_images_of_no_size_and_of_one_id_are_found():
     assert "images whose width or height is no positive number" in found
 
 
-def test_images_are_opened(tmp_path):
+@pytest.mark.parametrize("check", ["header", "pixels"])
+def test_images_are_opened(tmp_path, check):
     data = content(box(0), images=6)
     file = write(tmp_path, data)
     (tmp_path / "0.jpg").unlink()
@@ -87,7 +88,7 @@ def test_images_are_opened(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (48, 64)).save(tmp_path / "4.jpg", exif=exif)
-    report = check_annotations(data, str(file), None, tmp_path, "pixels")
+    report = check_annotations(data, str(file), None, tmp_path, check)
     assert kinds(report, "stop") == {
         "images that are not there": ("0.jpg",),
         "images of zero bytes": ("1.jpg",),
@@ -105,7 +106,7 @@ def test_images_are_opened(tmp_path):
         (b"", "is empty"),
         (b"\xef\xbb\xbf{}", "byte order mark"),
         (json.dumps(content(box(0))).encode()[:90], "no whole JSON file .*cut short"),
-        (b"\xff\xfe", "no whole JSON file"),
+        ("{}".encode("utf-16"), "no whole JSON file"),
         (b"[]", "holds a list, not a dict"),
         (b'{"images": []}', "'annotations' must be a list.* missing"),
         (
@@ -113,6 +114,10 @@ def test_images_are_opened(tmp_path):
             r"images\[0\] lacks ",
         ),
         (b'{"images": [], "annotations": [], "categories": [3]}', r"categories\[0\] lacks id"),
+        (
+            b'{"images": [], "annotations": [], "categories": [{"id": 1, "name": 3}]}',
+            r"categories\[0\]\.name=3 must be a text",
+        ),
     ],
 )
 def test_a_file_that_is_not_in_coco_format_is_named(tmp_path, data, message):
