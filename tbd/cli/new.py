@@ -9,20 +9,20 @@ Example::
 import argparse
 
 from tbd.projects import new_project
+from tbd.projects.recipe import pair_recipes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.usage = "%(prog)s FOLDER --data DIR --student CONFIG --teacher CONFIG [options]"
+    parser.usage = "%(prog)s FOLDER --data DIR (--student CONFIG --teacher CONFIG | --pair CONFIG)"
     parser.add_argument("folder", metavar="FOLDER", help="folder to make, for the configs")
     parser.add_argument(
         "--data", required=True, metavar="DIR", help="folder with images and annotations"
     )
+    parser.add_argument("--student", metavar="CONFIG", help="MMDetection's recipe of the student")
+    parser.add_argument("--teacher", metavar="CONFIG", help="MMDetection's recipe of the teacher")
     parser.add_argument(
-        "--student", required=True, metavar="CONFIG", help="MMDetection's recipe of the student"
-    )
-    parser.add_argument(
-        "--teacher", required=True, metavar="CONFIG", help="MMDetection's recipe of the teacher"
+        "--pair", metavar="CONFIG", help="shipped distillation, in place of these two"
     )
     parser.add_argument(
         "--teacher-ckpt",
@@ -44,11 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the configs and say what comes next."""
+    named = (args.student, args.teacher)
+    if (args.pair is None) == (named == (None, None)) or (args.pair is None and None in named):
+        raise ValueError("give --student and --teacher, or --pair in place of both.")
+    student, teacher = named if args.pair is None else pair_recipes(args.pair)
     project = new_project(
         args.folder,
         args.data,
-        args.student,
-        args.teacher,
+        student,
+        teacher,
         teacher_ckpt=args.teacher_ckpt,
         val_share=args.val_share,
         seed=args.seed,

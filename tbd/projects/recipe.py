@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -12,6 +13,8 @@ from tbd.engine.config import load_config
 
 _PLAIN_STEPS = {"LoadImageFromFile", "LoadAnnotations", "Resize", "RandomFlip", "PackDetInputs"}
 _STEP = 32
+_MMDET = "mmdet::"
+_BASE = re.compile(r"""["']([^"'\n]+\.py)["']""")
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,39 @@ class Recipe:
             {**_plain(step), "scale": scale} if step["type"].endswith("Resize") else _plain(step)
             for step in self.leaf(part)[1]["pipeline"]
         ]
+
+
+def pair_recipes(pair: str) -> tuple[str, str]:
+    """The recipes that a shipped distillation is made of.
+
+    Args:
+        pair: Config of a distillation of two of MMDetection's detectors.
+
+    Returns:
+        That of the student, that of the teacher.
+
+    Raises:
+        ValueError: It names none of MMDetection's recipes.
+    """
+    cfg = load_config(pair)
+    teacher = cfg.model.get("teacher")
+    student = _first_recipe(Path(str(cfg.filename)))
+    if student is None or not str(teacher).startswith(_MMDET):
+        raise ValueError(
+            f"--pair {pair} is no distillation of two recipes of MMDetection; name them by "
+            "--student and --teacher."
+        )
+    return student, str(teacher)
+
+
+def _first_recipe(file: Path) -> str | None:
+    """The recipe that a config inherits, itself or through those that it inherits."""
+    for base in _BASE.findall(file.read_text(encoding="utf-8").partition("model =")[0]):
+        if base.startswith(_MMDET):
+            return str(base)
+        if (file.parent / base).is_file() and (found := _first_recipe(file.parent / base)):
+            return found
+    return None
 
 
 def repr_of(node: Any) -> str:

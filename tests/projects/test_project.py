@@ -10,7 +10,7 @@ from tiny_run import CLASSES, write_data
 
 from tbd.engine.config import load_config
 from tbd.projects import new_project
-from tbd.projects.recipe import Recipe
+from tbd.projects.recipe import Recipe, pair_recipes
 
 STUDENT = "mmdet::retinanet/retinanet_r18_fpn_1x_coco.py"
 TEACHER = "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
@@ -126,3 +126,22 @@ def test_a_checkpoint_that_knows_the_classes_teaches(data, tmp_path):
         assert any("knows these classes" in note for note in project.notes) == ready
         assert any("of 2 other classes" in note for note in project.notes) != ready
         assert len(project.commands) == (2 if ready else 3)
+
+
+@pytest.mark.parametrize(
+    ("pair", "student", "teacher"),
+    [
+        ("tbd_retinanet_r101_r50", "retinanet_r50_fpn_2x_coco", "retinanet_r101_fpn_2x_coco"),
+        ("mgd/mgd_gfl_r101_r50", "gfl_r50_fpn_1x_coco", "gfl_r101_fpn_ms-2x_coco"),
+        ("detrdistill/detrdistill_dino_swin-l_r50", "dino-4scale_r50", "dino-5scale_swin-l"),
+    ],
+)
+def test_a_shipped_pair_names_both_recipes(pair, student, teacher):
+    found = pair_recipes(f"tbd::{pair}.py")
+    assert f"/{student}" in found[0]
+    assert f"/{teacher}" in found[1]
+
+
+def test_a_pair_of_other_detectors_is_refused():
+    with pytest.raises(ValueError, match="--student and --teacher"):
+        pair_recipes("tbd::shapes/tbd_retinanet_shapes.py")
