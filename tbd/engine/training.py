@@ -19,6 +19,7 @@ from tbd.engine.hooks.progress_file import ProgressFileHook
 from tbd.engine.launch import launched
 from tbd.engine.resume import set_resume
 from tbd.engine.runner import build_runner, resolve_work_dir
+from tbd.engine.strategy_check import check_strategy
 
 _VALIDATION = "val/"
 _TIMES = ("time", "data_time")
@@ -80,6 +81,7 @@ def train(
     """
     cfg = load_config(config, options)
     check_config(cfg)
+    check_strategy(cfg)
     cfg.work_dir = resolve_work_dir(cfg, config, work_dir)
     if amp:
         _enable_amp(cfg)

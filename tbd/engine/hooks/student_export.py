@@ -3,6 +3,7 @@
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 from tbd.detectors import TeacherStudentDetector
 from tbd.engine.export import plain_config, write_student
@@ -31,6 +32,12 @@ class StudentExportHook(Hook):
     @master_only
     def after_train(self, runner: Runner) -> None:
         """Write the files; a detector that is not distilled is plain already."""
+        if isinstance(runner.model, FullyShardedDataParallel):
+            # Its weights are spread over the processes; checkpoints hold them whole.
+            runner.logger.info(
+                "The student is sharded: write it from the last checkpoint with `tbd export`."
+            )
+            return
         model = unwrap(runner.model)
         if not isinstance(model, TeacherStudentDetector):
             return
