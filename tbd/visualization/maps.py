@@ -15,7 +15,9 @@ from matplotlib.patches import Rectangle
 HARMONY_LIMITS = (1 - math.tanh(1), 1.0)
 """Smallest and greatest harmony score."""
 
-_PANEL_INCHES = 1.55
+_PANEL_INCHES = 2.1
+# Levels beside which the image stands.
+_IMAGE_ROWS = 2
 _DPI = 150
 _COLOURS = "cividis"
 
@@ -44,7 +46,7 @@ def draw_maps(
     cell_offset: float = 0.5,
     title: str = "",
 ) -> Figure:
-    """Draw one row per pyramid level and one column per quantity, after the image itself.
+    """Draw one row per pyramid level and one column per quantity, after the image, drawn once.
 
     Args:
         image: The image [H, W, 3], uint8, RGB, at the size that the detector sees.
@@ -65,13 +67,13 @@ def draw_maps(
             )
     height, width = image.shape[:2]
     own_scale = any(column.limits is None for column in columns)
-    figure, panels, bars = _grid(len(strides), len(columns) + 1, height / width, own_scale)
+    figure, picture, panels, bars = _grid(len(strides), len(columns), height / width, own_scale)
     figure.suptitle(title, fontsize=10, y=1 - 0.08 / figure.get_figheight(), va="top")
+    picture.imshow(image, interpolation="nearest")
+    _outline(picture, gt_boxes, "#E69F00")
     for row, stride in enumerate(strides):
-        panels[row, 0].imshow(image, interpolation="nearest")
-        _outline(panels[row, 0], gt_boxes, "#E69F00")
         panels[row, 0].set_ylabel(f"stride {stride}", fontsize=8)
-        for axes, column in zip(panels[row, 1:], columns, strict=True):
+        for axes, column in zip(panels[row], columns, strict=True):
             level = column.levels[row]
             low, high = column.limits or (0.0, float(level.max()))
             # imshow puts the centre of pixel 0 at 0, boxes put its left edge there.
@@ -88,14 +90,13 @@ def draw_maps(
             _outline(axes, gt_boxes, "white")
             if column.limits is None:
                 axes.set_xlabel(f"max {high:.2g}", fontsize=7)
-    for axes in panels.flat:
+    for axes in (picture, *panels.flat):
         # What the maps cover beyond the image is its padding.
         axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xticks=[], yticks=[])
         # Where no cell is centred.
         axes.set_facecolor("0.6")
-    panels[0, 0].set_title("image", fontsize=9)
-    bars[0].set_axis_off()
-    for axes, bar, column in zip(panels[0, 1:], bars[1:], columns, strict=True):
+    picture.set_title("image", fontsize=9)
+    for axes, bar, column in zip(panels[0], bars, columns, strict=True):
         axes.set_title(column.title, fontsize=9)
         _draw_scale(figure, bar, column)
     return figure
@@ -103,26 +104,36 @@ def draw_maps(
 
 def _grid(
     rows: int, columns: int, aspect: float, labelled: bool
-) -> tuple[Figure, np.ndarray, list[Axes]]:
-    """Panels [rows, columns] and a scale beneath each column.
+) -> tuple[Figure, Axes, np.ndarray, list[Axes]]:
+    """The image's axes, panels [rows, columns] and a scale beneath each column.
 
     Matplotlib's own layouts measure every text, which for so many axes takes longer than all the
     rest of a picture.
     """
     size = np.array([_PANEL_INCHES, _PANEL_INCHES * min(max(aspect, 0.5), 1.6)])
     gap = np.array([0.12, 0.3 if labelled else 0.12])
-    left, bottom, top = 0.35, 0.55, 0.6
+    bottom, top = 0.55, 0.6
+    # As large as its height allows, without a distortion.
+    spanned = min(rows, _IMAGE_ROWS)
+    image_height = spanned * (size[1] + gap[1]) - gap[1]
+    image_size = np.array([size[0] / size[1] * image_height, image_height])
+    # Between the image and the maps stand the names of the levels.
+    left = 0.15 + image_size[0] + 0.35
     extent = np.array([columns, rows]) * (size + gap) - gap + [left + 0.15, bottom + top]
     figure = Figure(figsize=tuple(extent), dpi=_DPI)
 
+    def add(corner: np.ndarray, width: float, height: float) -> Axes:
+        return figure.add_axes((*(corner / extent), width / extent[0], height / extent[1]))
+
     def axes(column: int, row: int, height: float, above: float) -> Axes:
         corner = np.array([left, bottom + above]) + [column, rows - 1 - row] * (size + gap)
-        return figure.add_axes((*(corner / extent), size[0] / extent[0], height / extent[1]))
+        return add(corner, size[0], height)
 
+    picture = add(np.array([0.15, extent[1] - top - image_height]), *image_size)
     panels = [[axes(c, r, size[1], 0) for c in range(columns)] for r in range(rows)]
     below = -0.3 if labelled else -0.18
     bars = [axes(column, rows - 1, 0.08, below) for column in range(columns)]
-    return figure, np.array(panels), bars
+    return figure, picture, np.array(panels), bars
 
 
 def to_pixels(figure: Figure) -> np.ndarray:

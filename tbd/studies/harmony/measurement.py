@@ -159,23 +159,24 @@ class DetectorAnalysis:
             gt_boxes = input_ground_truth(sample).to(inputs)
             _, predictions = predict_densely(self._model, inputs)
             maps = head(predictions, [gt_boxes]).per_location()
-            own_scale = self._settings.norm == "softmax"
+            name = f"image {index}, {Path(sample.img_path).name}"
             figure = draw_maps(
                 image,
                 gt_boxes.cpu().numpy(),
                 [
-                    MapColumn("$p_c$", map_arrays(maps.p_cls), None if own_scale else (0, 1)),
+                    # On its own range: focal detectors hardly get above a half.
+                    MapColumn("$p_c$", map_arrays(maps.p_cls), None),
                     MapColumn("$p_r$", map_arrays(maps.p_loc)),
                     MapColumn("HS", map_arrays(maps.score), HARMONY_LIMITS),
                 ],
                 map_strides(maps.p_cls, inputs.shape[-2]),
                 cell_offset(self._model),
-                f"{self._subject.name}, image {index}",
+                f"{self._subject.name}, {name}",
             )
-            name = f"maps_{index}.png"
-            with replacing(self._folder / name) as path:
+            file = f"maps_{index}.png"
+            with replacing(self._folder / file) as path:
                 figure.savefig(path)
-            pictures.append(SavedPicture(name, f"{self._subject.name}, image {index}"))
+            pictures.append(SavedPicture(file, f"{self._subject.name}, {name}"))
         return pictures
 
     def _trace_nms(self) -> tuple[dict[str, float] | None, SavedPicture | None]:

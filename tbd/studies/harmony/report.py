@@ -279,8 +279,9 @@ def _html(
                 "Maps",
                 [
                     "Per pyramid level, the best anchor of each location: p_c, the score that "
-                    "ranks its predictions; p_r, the IoU of its best box with the ground truth, "
-                    "drawn as frames; HS = 1 − tanh|p_r − p_c|."
+                    "ranks its predictions, from 0 to the largest of the level, which stands "
+                    "beneath; p_r, the IoU of its best box with the ground truth, drawn as "
+                    "frames; HS = 1 − tanh|p_r − p_c|."
                 ],
                 pictures=pictures,
             )
