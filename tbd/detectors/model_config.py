@@ -11,6 +11,8 @@ from mmengine.config import Config, ConfigDict
 from mmengine.hub import get_config
 from mmengine.registry import DefaultScope
 
+from tbd.detectors.named_types import with_named_types
+
 WRAPPER_TYPES = ("tbd.TeacherStudentDetector", "TeacherStudentDetector")
 
 
@@ -75,6 +77,7 @@ def _read_model(path: str, key: str) -> ConfigDict:
         )
     if "model" not in config:
         raise ValueError(f"{key}={path!r}: this config has no 'model'.")
+    config = with_named_types(config)
     model = config.model
     if "data_preprocessor" in config:
         model.setdefault("data_preprocessor", config.data_preprocessor)

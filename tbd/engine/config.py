@@ -9,6 +9,8 @@ from typing import Any
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
+from tbd.detectors.named_types import with_named_types
+
 DATA_ROOT = "data_root"
 
 
@@ -54,7 +56,7 @@ def _read(path: str) -> Config:
         path, _ = Config._get_cfg_path(path, "")
     if not osp.isfile(path):
         raise FileNotFoundError(f"there is no config file at {osp.abspath(path)}")
-    return Config.fromfile(path)
+    return with_named_types(Config.fromfile(path))
 
 
 def move_data_root(cfg: Config, new_root: str) -> None:

@@ -15,6 +15,7 @@ from tbd.detectors import build_detector, resolve_model_config, student_state_di
 from tbd.detectors.finite_weights import check_finite_weights
 from tbd.detectors.weights import TERM_PREFIX, load_strictly
 from tbd.engine.config import load_config
+from tbd.engine.config_text import config_text
 from tbd.engine.plain_model import plain_model
 from tbd.files import replacing, write_file
 
@@ -146,7 +147,8 @@ def write_student(
         A report of what was written.
 
     Raises:
-        ValueError: A weight is NaN or infinite; an older file stays.
+        ValueError: A weight is NaN or infinite, or the config is one that no file can hold; an
+            older file stays.
     """
     folder = Path(out_dir)
     meta = checkpoint.get("meta") or {}
@@ -158,7 +160,7 @@ def write_student(
     if automatic:
         # A record for people: no part of MMEngine reads this key.
         cfg = Config({**cfg.to_dict(), "distillation_weights": automatic}, filename=cfg.filename)
-    text = cfg.pretty_text
+    text = config_text(cfg)
     student = {
         "meta": {**kept, "cfg": text},
         "state_dict": {key: value.detach().cpu() for key, value in weights.items()},

@@ -1,0 +1,54 @@
+import pytest
+from mmdet.models.detectors import RetinaNet
+from mmdet.utils import register_all_modules
+from mmengine.config import Config
+from mmengine.hooks import CheckpointHook
+from torch.optim import SGD
+
+from tbd.detectors import TeacherStudentDetector, resolve_model_config
+from tbd.detectors.named_types import with_named_types
+
+PURE = """
+from mmengine.config import read_base
+from mmdet.models.detectors import RetinaNet
+from tbd import TeacherStudentDetector
+with read_base():
+    from .hooks import *
+student = dict(type=RetinaNet, backbone=dict(type='ResNet'))
+model = dict(type=TeacherStudentDetector, student=student)
+"""
+HOOKS = """
+from mmengine.hooks import CheckpointHook
+default_hooks = dict(checkpoint=dict(type=CheckpointHook))
+"""
+
+
+def test_classes_become_the_names_that_they_are_registered_by():
+    register_all_modules()
+    content = dict(
+        model=dict(type=TeacherStudentDetector, student=[dict(type=RetinaNet)]),
+        hook=dict(type=CheckpointHook),
+        optimizer=dict(type=SGD),
+        other=dict(type=Config),
+    )
+    named = with_named_types(Config(content))
+    assert named.model.type == "tbd.TeacherStudentDetector"
+    assert named.model.student[0].type == "RetinaNet"
+    assert (named.hook.type, named.optimizer.type) == ("CheckpointHook", "SGD")
+    assert named.other.type == "mmengine.config.config.Config"
+
+
+def test_a_config_of_names_is_left_as_it_is():
+    cfg = Config(dict(model=dict(type="RetinaNet"), a=1))
+    assert with_named_types(cfg) is cfg
+
+
+@pytest.mark.openmmlab
+def test_a_pure_python_config_is_read(tmp_path):
+    register_all_modules()
+    (tmp_path / "hooks.py").write_text(HOOKS)
+    (tmp_path / "pure.py").write_text(PURE)
+    named = with_named_types(Config.fromfile(str(tmp_path / "pure.py")))
+    assert named.model.type == "tbd.TeacherStudentDetector"
+    assert named.default_hooks.checkpoint.type == "CheckpointHook"
+    assert resolve_model_config(str(tmp_path / "pure.py")).type == "RetinaNet"
