@@ -1,6 +1,5 @@
 """Annotations in COCO's format: read, looked through, split."""
 
-import json
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -77,14 +76,17 @@ class Annotations:
         return replace(self, content=content, file=None)
 
 
-def read_annotations(file: Path, images: Path) -> Annotations:
-    """Read an annotation file.
+def check_annotations(content: Mapping[str, Any], file: Path) -> None:
+    """Check that an annotation file is whole.
+
+    Args:
+        content: What it holds.
+        file: The file, for messages.
 
     Raises:
         ValueError: It is not of COCO's format, or refers to images or categories that it lacks.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
         ids = {image["id"] for image in content["images"]}
         categories = {category["id"] for category in content["categories"]}
         for image in content["images"]:
@@ -96,7 +98,7 @@ def read_annotations(file: Path, images: Path) -> Annotations:
             or annotation["category_id"] not in categories
             or len(annotation["bbox"]) != 4
         ]
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise ValueError(f"{file} is not in COCO's format: {error!r}.") from error
     if lost:
         raise ValueError(
@@ -108,7 +110,6 @@ def read_annotations(file: Path, images: Path) -> Annotations:
             f"{file} has {len(content['images'])} images and {len(content['annotations'])} boxes; "
             "there is nothing to learn from it."
         )
-    return Annotations(content, images, file)
 
 
 def split(whole: Annotations, share: float, seed: int) -> tuple[Annotations, Annotations]:

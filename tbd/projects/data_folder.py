@@ -1,11 +1,12 @@
 """Looking at a folder of annotated images: its format, its splits."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from tbd.projects.annotations import Annotations, read_annotations, shown, split
+from tbd.projects.annotations import Annotations, check_annotations, shown, split
 from tbd.projects.conversion import read_voc, read_yolo
 
 _FORMATS = "COCO (a .json), Pascal VOC (.xml) or YOLO (a .yaml with names, labels in .txt)"
@@ -45,11 +46,11 @@ def read_data(root: Path, val_share: float, seed: int) -> Data:
     """
     if not root.is_dir():
         raise FileNotFoundError(f"--data {root}: there is no such folder.")
-    jsons = [file for file in _files(root, ".json") if _is_coco(file)]
+    jsons = {file: content for file in _files(root, ".json") if (content := _coco_content(file))}
     xmls = _files(root, ".xml")
     yamls = [file for suffix in (".yaml", ".yml") for file in _files(root, suffix)]
     labels = [f for f in _files(root, ".txt") if yamls and "labels" in f.relative_to(root).parts]
-    found = {"COCO": jsons, "Pascal VOC": xmls, "YOLO": labels}
+    found = {"COCO": list(jsons), "Pascal VOC": xmls, "YOLO": labels}
     kinds = [kind for kind, files in found.items() if files]
     if len(kinds) > 1:
         examples = ", ".join(f"{kind} ({found[kind][0].relative_to(root)})" for kind in kinds)
@@ -80,9 +81,9 @@ def split_name(path: Path) -> str:
     return ""
 
 
-def _coco(root: Path, files: Sequence[Path]) -> dict[str, Annotations]:
+def _coco(root: Path, files: Mapping[Path, dict[str, Any]]) -> dict[str, Annotations]:
     parts: dict[str, Annotations] = {}
-    for file in files:
+    for file, content in files.items():
         name = split_name(file.relative_to(root))
         if name == "test":
             continue
@@ -92,14 +93,13 @@ def _coco(root: Path, files: Sequence[Path]) -> dict[str, Annotations]:
                 f"{parts[name].file} and {file}. Name them train and val, or give a folder with "
                 "one."
             )
-        first = json.loads(file.read_text(encoding="utf-8"))["images"][:1]
-        parts[name] = read_annotations(file, _image_folder(root, file, first, name))
+        check_annotations(content, file)
+        images = _image_folder(root, file, content["images"], name)
+        parts[name] = Annotations(content, images, file)
     return parts
 
 
-def _image_folder(root: Path, file: Path, images: Sequence[dict[str, str]], name: str) -> Path:
-    if not images:
-        return file.parent
+def _image_folder(root: Path, file: Path, images: Sequence[dict[str, Any]], name: str) -> Path:
     wanted = str(images[0]["file_name"])
     near = (file.parent, file.parent.parent, root)
     folders = [base / inside for base in near for inside in (".", "images", name)]
@@ -161,9 +161,11 @@ def _files(root: Path, suffix: str) -> list[Path]:
     return sorted(path for path in root.rglob(f"*{suffix}") if path.is_file())
 
 
-def _is_coco(file: Path) -> bool:
+def _coco_content(file: Path) -> dict[str, Any] | None:
+    """What an annotation file holds; None for JSON of another kind."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        return "annotation" in str(file).lower()
-    return isinstance(content, dict) and {"images", "annotations", "categories"} <= content.keys()
+    except ValueError as error:
+        raise ValueError(f"{file} is no JSON: {error}.") from error
+    known = isinstance(content, dict) and {"images", "annotations", "categories"} <= content.keys()
+    return content if known else None

@@ -111,6 +111,13 @@ def test_broken_annotations_are_refused(coco, change, message):
         read_data(coco, 0.2, 0)
 
 
+def test_a_torn_file_is_named(coco):
+    text = (coco / "all.json").read_text()
+    (coco / "all.json").write_text(text[: len(text) // 2])
+    with pytest.raises(ValueError, match=r"all\.json is no JSON"):
+        read_data(coco, 0.2, 0)
+
+
 def test_missing_images_are_named(coco, tmp_path):
     voc = as_voc(coco, tmp_path / "voc")
     (coco / "images" / "7.png").unlink()
