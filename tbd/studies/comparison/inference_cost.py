@@ -3,47 +3,36 @@
 import statistics
 import time
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 from mmdet.registry import DATASETS
-from mmengine.analysis import get_model_complexity_info
 from mmengine.dataset import pseudo_collate
 
-from tbd.detectors.quiet import quiet_logger
 from tbd.engine.deployment import OnnxDetector, OnnxOptions, UnexportableError
 from tbd.engine.deployment.export import describe, make_model
 from tbd.predictions import UnsupportedHeadError
 from tbd.studies.comparison.measurement import load_student
 from tbd.studies.comparison.runs import Run
+from tbd.studies.operations import count_multiply_adds
 
 _WARM_UP, _ROUNDS = 2, 10
 
 
-@torch.no_grad()
 def count_operations(runs: Sequence[Run]) -> dict[Run, float]:
-    """Count the multiply-adds of a prediction on the first test image, as MMEngine counts them.
+    """Count the multiply-adds of a prediction on the first test image.
 
     Args:
         runs: Finished runs.
 
     Returns:
-        Run → operations in 10⁹. A detector that MMEngine cannot trace is left out.
+        Run → operations in 10⁹; see :func:`tbd.studies.operations.count_multiply_adds`.
     """
     counted = {}
     for run in runs:
-        model = load_student(run)
         dataset = DATASETS.build(run.load().test_dataloader.dataset)
-        data = model.data_preprocessor(pseudo_collate([dataset[0]]))
-        model.forward = partial(model.forward, data_samples=data["data_samples"])
-        with quiet_logger():
-            try:
-                found = get_model_complexity_info(
-                    model, None, inputs=(data["inputs"],), show_table=False, show_arch=False
-                )
-            except (RuntimeError, TypeError, AttributeError):
-                continue
-        counted[run] = found["flops"] / 1e9
+        found = count_multiply_adds(load_student(run), pseudo_collate([dataset[0]]))
+        if found is not None:
+            counted[run] = found
     return counted
 
 

@@ -31,7 +31,7 @@ from tbd.studies.harmony.report import HarmonyResult, format_tables, write_repor
 
 _RESULT_FILE = "result.json"
 # Raised when results of an earlier version mean something else.
-_FORMAT = 2
+_FORMAT = 3
 
 
 def analyze(

@@ -1,5 +1,7 @@
 """One detector on one data set: its detections, its maps, and what its NMS removed."""
 
+import statistics
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ from tbd.studies.glossary import in_studies
 from tbd.studies.harmony.ground_truth import GroundTruth
 from tbd.studies.harmony.nms_trace import draw_worst, measure_nms, trace_nms
 from tbd.studies.harmony.report import HarmonyResult, SavedPicture
+from tbd.studies.operations import count_multiply_adds
 from tbd.visualization.map_pictures import cell_offset, input_picture, map_arrays, map_strides
 from tbd.visualization.maps import HARMONY_LIMITS, MapColumn, draw_maps
 
@@ -65,6 +68,9 @@ class AnalysisSettings:
     pictures: tuple[int, ...] = (0, 1)
     nms_images: int = 100
     max_pairs: int = 8
+
+
+_TIMED_IMAGES = 20
 
 
 class DetectorAnalysis:
@@ -124,7 +130,7 @@ class DetectorAnalysis:
             config=self._subject.config,
             checkpoint=self._subject.checkpoint,
             num_images=len(self._loader.dataset),
-            metrics=in_studies({**metrics, **(nms or {})}),
+            metrics=in_studies({**metrics, **(nms or {}), **self._costs()}),
             iou_histogram=figures.iou,
             density=figures.density,
             calibration=figures.calibration,
@@ -132,6 +138,23 @@ class DetectorAnalysis:
             pairs=pairs,
             notes=notes,
         )
+
+    def _costs(self) -> dict[str, float]:
+        """Parameters, operations and time of an image."""
+        count = min(_TIMED_IMAGES, len(self._loader.dataset))
+        times = []
+        for batch in self._batches(range(count)):
+            start = time.perf_counter()
+            self._model.test_step(batch)
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            times.append(time.perf_counter() - start)
+        costs = {
+            "params": sum(parameter.numel() for parameter in self._model.parameters()) / 1e6,
+            "milliseconds": 1e3 * statistics.median(times),
+        }
+        operations = count_multiply_adds(self._model, next(self._batches([0])))
+        return costs if operations is None else {**costs, "gflops": operations}
 
     def _predict(self, metric: HarmonyMetric) -> None:
         print(f"detections on {len(self._loader.dataset)} images:", flush=True)

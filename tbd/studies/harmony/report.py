@@ -102,6 +102,7 @@ _TABLES = {
         *(f"dense_{name}" for name in _AGREEMENT),
     ),
     "What NMS removed": ("nms_images", "nms_objects", "nms_better_suppressed", "nms_iou_lost"),
+    "Costs": ("params", "gflops", "milliseconds"),
 }
 """Title of each table → its columns, names out of the glossary."""
 
@@ -196,7 +197,7 @@ def _html(
         return Picture(png, picture.title)
 
     tables = {title: _table(results, columns) for title, columns in _TABLES.items()}
-    agreement, shares, dense, nms = tables.values()
+    agreement, shares, dense, nms, costs = tables.values()
     sections = [
         Section(
             "Detectors",
@@ -284,6 +285,17 @@ def _html(
                     "frames; HS = 1 − tanh|p_r − p_c|."
                 ],
                 pictures=pictures,
+            )
+        )
+    if len(costs[0]) > 1:
+        sections.append(
+            Section(
+                "Costs",
+                [
+                    "Parameters; multiply-adds up to the head's outputs on the first image, as "
+                    "MMEngine counts them; the median time of an image, on this machine."
+                ],
+                costs,
             )
         )
     notes = [f"{result.name}: {note}" for result in results for note in result.notes]
