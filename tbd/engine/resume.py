@@ -23,7 +23,7 @@ def set_resume(cfg: Config, resume: str | None) -> None:
         cfg: The config of the run with ``work_dir`` set, changed in place.
         resume: ``None`` for what the config says with ``resume=True``, if it does, else a new
             run; ``"auto"`` for the last good checkpoint of the work directory (a new run if there
-            is none), else a checkpoint file.
+            is none), else a checkpoint file or URL.
 
     Raises:
         FileNotFoundError: ``resume`` names a file that does not exist.
@@ -32,7 +32,10 @@ def set_resume(cfg: Config, resume: str | None) -> None:
     if resume is None and cfg.get("resume"):
         # What MMEngine would find by itself it would not look at.
         resume = cfg.get("load_from") or "auto"
-    if resume is None or "://" in resume:
+    if resume is None:
+        return
+    if "://" in resume:
+        cfg.resume, cfg.load_from = True, resume
         return
     if resume == "auto":
         found = find_resumable(cfg.work_dir)

@@ -22,7 +22,11 @@ from tbd import compat
 from tbd.compat.download import cached_path
 from tbd.detectors import build_detector, resolve_model_config
 from tbd.engine import evaluate, export_student, train
+from tbd.engine.deployment import export_onnx
+from tbd.engine.prediction import predict
 from tbd.registry import METRICS, MODELS
+from tbd.studies.comparison.measurement import load_student
+from tbd.studies.comparison.runs import Run
 from tbd.studies.harmony import AnalysisSettings, Subject, analyze
 
 
@@ -114,6 +118,25 @@ def _export(bench: Bench, file: Path) -> None:
     export_student(bench.config, str(file), str(bench.work_dir()))
 
 
+def _export_onnx(bench: Bench, file: Path) -> None:
+    export_onnx(bench.plain, str(file), str(bench.work_dir()))
+
+
+def _predict(bench: Bench, file: Path) -> None:
+    images = [str(bench.folder / "data" / "images")]
+    predict(str(file), images, str(bench.work_dir()), config=bench.plain)
+
+
+def _predict_onnx(bench: Bench, file: Path) -> None:
+    renamed = shutil.copy(file, file.with_suffix(".onnx"))
+    predict(renamed, [str(bench.folder / "data" / "images")], str(bench.work_dir()))
+
+
+def _compare(bench: Bench, file: Path) -> None:
+    folder = Path(_in_work_dir(bench, file))
+    load_student(Run(bench.plain, seed=0, folder=folder, options=(), fingerprint=""))
+
+
 def _analyze(bench: Bench, file: Path) -> None:
     settings = AnalysisSettings(pictures=(), nms_images=1)
     analyze([Subject("one", bench.plain, str(file))], str(bench.work_dir()), settings=settings)
@@ -186,7 +209,11 @@ DOORS: dict[str, Callable[[Bench, Path], None]] = {
     "Pretrained, model": _pretrained_model,
     "tbd test": _test,
     "tbd export": _export,
+    "tbd export --format onnx": _export_onnx,
+    "tbd predict": _predict,
+    "tbd predict MODEL.onnx": _predict_onnx,
     "tbd analyze": _analyze,
+    "tbd compare": _compare,
     "init_detector": _init_detector,
     "DetInferencer": _inferencer,
     "mmengine.load_checkpoint": _mmengine,

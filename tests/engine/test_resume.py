@@ -172,3 +172,10 @@ def test_a_named_checkpoint_is_checked(work_dir):
         set_resume(cfg, str(work_dir / "epoch_10.pth"))
     with pytest.raises(FileNotFoundError, match=r"epoch_11\.pth"):
         set_resume(cfg, str(work_dir / "epoch_11.pth"))
+
+
+def test_a_url_is_left_to_the_runner():
+    cfg = Config(dict(work_dir="work"))
+    set_resume(cfg, "https://example.com/epoch_1.pth")
+    assert cfg.resume is True
+    assert cfg.load_from == "https://example.com/epoch_1.pth"
