@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import torch
 from mmdet.apis import DetInferencer, init_detector
 from mmengine.config import Config
-from mmengine.runner import CheckpointLoader, load_checkpoint
+from mmengine.runner import CheckpointLoader, checkpoint, load_checkpoint
 from tiny import retinanet, wrapper
 from tiny_run import CLASSES, config_dict, write_config, write_data
 
@@ -188,6 +189,25 @@ def _open_mmlab(bench: Bench, file: Path) -> None:
         CheckpointLoader.load_checkpoint("open-mmlab://payload")
 
 
+def _torchvision(bench: Bench, file: Path) -> None:
+    with (
+        _serving(file) as url,
+        patch.object(checkpoint, "get_torchvision_models", lambda: {"payload": url}),
+    ):
+        CheckpointLoader.load_checkpoint("torchvision://payload")
+
+
+def _mmcls(bench: Bench, file: Path) -> None:
+    with _serving(file) as url, patch.object(checkpoint, "get_mmcls_models", lambda: {"one": url}):
+        CheckpointLoader.load_checkpoint("mmcls://one")
+
+
+def _s3(bench: Bench, file: Path) -> None:
+    backend = SimpleNamespace(get=lambda name: file.read_bytes())
+    with patch.object(checkpoint, "get_file_backend", lambda *args, **kwargs: backend):
+        CheckpointLoader.load_checkpoint("s3://bucket/payload.pth")
+
+
 def _cache(bench: Bench, file: Path) -> None:
     """A file that lies in the cache already."""
     url = "http://127.0.0.1:1/payload.pth"
@@ -223,6 +243,9 @@ DOORS: dict[str, Callable[[Bench, Path], None]] = {
     "URL": _by_url(compat.load_checkpoint),
     "URL in MMEngine": _by_url(CheckpointLoader.load_checkpoint),
     "open-mmlab://": _open_mmlab,
+    "torchvision://": _torchvision,
+    "mmcls://": _mmcls,
+    "s3://": _s3,
     "cache": _cache,
 }
 """How to bring a file in: ``(bench, file)``."""

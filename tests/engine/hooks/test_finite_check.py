@@ -83,6 +83,19 @@ def test_a_weight_that_is_no_number_stops_though_losses_are_good(content, tmp_pa
     assert checkpoints(tmp_path) == ["epoch_1.pth"]
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"optim_wrapper.optimizer.lr": 1e30},
+        {"model.distill.hd.loss_weight": 1e30},
+    ],
+)
+def test_settings_that_ruin_a_training_leave_no_checkpoint(content, tmp_path, options):
+    with pytest.raises(FloatingPointError, match=r"(in|after) iteration [1-4]"):
+        run(content, tmp_path, options=options)
+    assert checkpoints(tmp_path) == []
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_such_weights_are_neither_resumed_nor_loaded(content, tmp_path, value):
     content["train_cfg"]["max_epochs"] = 1
