@@ -2,8 +2,9 @@
 
     PYTHONPATH=.:tests python -m campaigns.security [DOOR …]
 
-Prints a row per door, of those that are named or of all. A payload makes a folder when it is executed; one that is only read, as it
-says nothing that runs, counts as refused where an error says so and as read where none does.
+Prints a row per door, of those that are named or of all. A payload makes a folder when it is
+executed; one that is only read, as it says nothing that runs, counts as refused where an error says
+so and as read where none does.
 """
 
 import contextlib
