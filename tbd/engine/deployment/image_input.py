@@ -108,7 +108,7 @@ def read_image_input(
     """
     preprocessor = cfg.model.get("data_preprocessor") or {}
     divisor = int(preprocessor.get("pad_size_divisor", 1))
-    resize, keep_ratio, padded, pad_pixel = _read_pipeline(cfg)
+    resize, keep_ratio, padded, pad_pixel = _read_pipeline(cfg, crops=size is not None)
     if size is not None:
         resize, padded = size, None
     if resize is None:
@@ -138,7 +138,7 @@ def read_image_input(
 
 
 def _read_pipeline(
-    cfg: Config,
+    cfg: Config, crops: bool
 ) -> tuple[tuple[int, int] | None, bool, tuple[int, int] | None, tuple[float, ...] | None]:
     """Size to resize to, whether the ratio is kept, size to pad to, and the pixel that pads."""
     resize: tuple[int, int] | None = None
@@ -159,7 +159,7 @@ def _read_pipeline(
                 padded = (max(resize),) * 2
             value = step.get("pad_val", 0)
             pad_pixel = _three(value.get("img", 0) if isinstance(value, Mapping) else value, 0.0)
-        elif "Crop" in kind or kind == "Normalize":
+        elif ("Crop" in kind and not crops) or kind == "Normalize":
             raise ValueError(
                 f"test_dataloader.dataset.pipeline has a {kind}, which the callers of an exported "
                 "graph would have to repeat; images for it are resized and padded only. Take "

@@ -146,3 +146,51 @@ def test_a_detector_runs_on_an_image_of_another_size(end_to_end):
     assert len(found.scores) == len(found.boxes) == len(found.labels) > 0
     assert (found.boxes >= 0).all()
     assert (found.boxes <= [200, 100, 200, 100]).all()
+
+
+def test_a_folder_that_cannot_be_made_is_named(trained, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="--out-dir: nothing can be written to"):
+        export(trained, tmp_path / "file" / "folder")
+
+
+def test_names_of_classes_and_paths_may_have_any_letters(trained, tmp_path):
+    content = config_dict(trained / "data", retinanet())
+    names = dict(classes=("größe", "二", "two words"))
+    content["test_dataloader"]["dataset"]["metainfo"] = names
+    config = write_config(tmp_path / "ein pfad.py", content)
+    weights = dict(state_dict=torch.load(trained / "student.pth")["state_dict"], meta={})
+    torch.save(weights, tmp_path / "gewichte ß.pth")
+    found = export_onnx(
+        str(config), str(tmp_path / "gewichte ß.pth"), str(tmp_path / "ö ö"), "é", how=OnnxOptions()
+    )
+    assert OnnxDetector(found.path).info.classes == names["classes"]
+
+
+def test_as_many_names_as_classes(trained, tmp_path):
+    content = config_dict(trained / "data", retinanet())
+    content["test_dataloader"]["dataset"]["metainfo"] = dict(classes=("one", "two"))
+    config = write_config(tmp_path / "run.py", content)
+    weights = dict(state_dict=torch.load(trained / "student.pth")["state_dict"], meta={})
+    torch.save(weights, tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match="tells 3 classes apart, but 2 have a name"):
+        export_onnx(str(config), str(tmp_path / "weights.pth"), str(tmp_path), how=OnnxOptions())
+
+
+def test_a_file_of_others_is_told_apart(tmp_path):
+    node = onnx.helper.make_node("Identity", ["image"], ["boxes"])
+    ends = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1])
+        for name in ("image", "boxes")
+    ]
+    model = onnx.helper.make_model(
+        onnx.helper.make_graph([node], "graph", ends[:1], ends[1:]),
+        opset_imports=[onnx.helper.make_opsetid("", 17)],
+        ir_version=9,
+    )
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(ValueError, match="has no metadata of tbd"):
+        OnnxDetector(tmp_path / "other.onnx")
+    (tmp_path / "half.onnx").write_bytes(b"half a file")
+    with pytest.raises(ValueError, match="cannot run"):
+        OnnxDetector(tmp_path / "half.onnx")
