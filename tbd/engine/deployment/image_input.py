@@ -162,8 +162,9 @@ def _read_pipeline(
         elif ("Crop" in kind and not crops) or kind == "Normalize":
             raise ValueError(
                 f"test_dataloader.dataset.pipeline has a {kind}, which the callers of an exported "
-                "graph would have to repeat; images for it are resized and padded only. Take "
-                f"{kind} out, or set the pipeline to LoadImageFromFile, Resize, PackDetInputs"
+                "graph would have to repeat; images for it are resized and padded only. Set the "
+                "pipeline to LoadImageFromFile, Resize, PackDetInputs"
+                + ("" if kind == "Normalize" else ", or give --input-size HEIGHT WIDTH")
             )
     return resize, keep_ratio, padded, pad_pixel
 

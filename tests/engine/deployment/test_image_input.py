@@ -61,7 +61,7 @@ def test_padding_and_size_of_the_pipeline_count():
 
 def test_what_a_caller_could_not_repeat_is_refused():
     cropped = config(KEPT, dict(type="RandomCenterCropPad"))
-    with pytest.raises(ValueError, match="has a RandomCenterCropPad.*, or give --input-size"):
+    with pytest.raises(ValueError, match=r"has a RandomCenterCropPad.*, or give --input-size"):
         read_image_input(cropped)
     assert read_image_input(cropped, (64, 96)).size == (64, 96)
     with pytest.raises(ValueError, match="--input-size HEIGHT WIDTH"):
