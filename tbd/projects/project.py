@@ -13,16 +13,14 @@ from typing import Any
 from yapf.yapflib.yapf_api import FormatCode  # type: ignore[import-untyped]
 
 from tbd.compat import load_checkpoint
-from tbd.detectors import resolve_model_config
 from tbd.detectors.classes import checkpoint_classes
 from tbd.detectors.quiet import quiet_logger
-from tbd.detectors.weights import without_pretrained
-from tbd.distill import UnsuitablePairError, trial_terms
+from tbd.detectors.trial import build_trial
+from tbd.distill import UnsuitablePairError
 from tbd.engine.config import load_config
 from tbd.files import write_file
 from tbd.projects.data_folder import Data, read_data
 from tbd.projects.recipe import Recipe
-from tbd.registry import MODELS
 
 _PARTS = ("train", "val")
 CONFIGS = ("teacher", "student", "distilled")
@@ -264,11 +262,8 @@ def _write_distilled(draft: Path, target: Path, checkpoint: str) -> str:
 def _check(config: Path) -> None:
     """Build both detectors and the terms, without weights."""
     cfg = load_config(str(config))
-    model = cfg.model
-    model.student = without_pretrained(resolve_model_config(model.student))
-    model.update(teacher_ckpt=None, allow_random_teacher=True, distill=trial_terms(model.distill))
     with quiet_logger():
-        MODELS.build(model)
+        build_trial(cfg.model)
 
 
 def _last_checkpoint(recipe: Recipe, target: Path) -> Path:

@@ -17,9 +17,9 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from tbd.detectors import TeacherStudentDetector, build_detector, resolve_model_config
+from tbd.detectors.trial import build_trial
 from tbd.detectors.weights import without_pretrained
-from tbd.distill import GroundTruth, trial_terms
-from tbd.registry import MODELS
+from tbd.distill import GroundTruth
 
 Amp = Literal["fp16", "bf16"]
 """Precision of mixed-precision training."""
@@ -72,18 +72,7 @@ class StepBatch:
 
 def build_distillation(model: ConfigDict) -> TeacherStudentDetector:
     """Build a distillation to measure on: random weights, terms as for trials, training mode."""
-    config = ConfigDict(model)
-    config.student = without_pretrained(
-        resolve_model_config(config.student, config.pop("student_options", None))
-    )
-    config.update(
-        teacher_ckpt=None,
-        allow_random_teacher=True,
-        student_ckpt=None,
-        student_ckpt_partial=False,
-        distill=trial_terms(config.get("distill") or {}),
-    )
-    wrapper: TeacherStudentDetector = MODELS.build(config).to(get_device()).train()
+    wrapper: TeacherStudentDetector = build_trial(model).to(get_device()).train()
     return wrapper
 
 

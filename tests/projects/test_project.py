@@ -4,7 +4,6 @@ import json
 
 import pytest
 import torch
-from annotated_folders import as_voc
 from mmengine.config import Config
 from tiny_run import CLASSES, write_data
 
@@ -111,9 +110,8 @@ def test_recipes_must_be_recipes(data):
         new_project("cells", data, "tbd::shapes/retinanet_student_shapes.py", TEACHER)
     with pytest.raises(ValueError, match=r"--teacher .* is no full config of a detector"):
         new_project("cells", data, STUDENT, "tbd::_base_/schedule.py")
-    voc = as_voc(data, data.parent / "a folder")
     with pytest.raises(ValueError, match="learns from masks"):
-        new_project("cells", voc, "mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py", TEACHER)
+        new_project("cells", data, "mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py", TEACHER)
 
 
 def test_a_checkpoint_that_knows_the_classes_teaches(data, tmp_path):

@@ -1,6 +1,5 @@
 """Configs that train one student by several methods, made from a single distillation config."""
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,9 @@ from tbd.compat.packaged_configs import PREFIX
 from tbd.detectors import resolve_model_config
 from tbd.detectors.model_config import WRAPPER_TYPES
 from tbd.detectors.quiet import quiet_logger
-from tbd.detectors.weights import without_pretrained
-from tbd.distill import trial_terms
+from tbd.detectors.trial import build_trial
 from tbd.engine.config import config_name, load_config
 from tbd.files import write_file
-from tbd.registry import MODELS
 from tbd.studies.comparison.methods import (
     PLAIN,
     TBD_TERMS,
@@ -140,20 +137,9 @@ class Pair:
         cfg = load_config(candidate.config)
         if cfg.model.type not in WRAPPER_TYPES:
             return
-        model = copy.deepcopy(cfg.model)
-        model.student = without_pretrained(
-            resolve_model_config(model.student, model.pop("student_options", None))
-        )
-        model.update(
-            teacher_ckpt=None,
-            allow_random_teacher=True,
-            student_ckpt=None,
-            student_ckpt_partial=False,
-            distill=trial_terms(model.distill),
-        )
         try:
             with quiet_logger():
-                MODELS.build(model)
+                build_trial(cfg.model)
         except (ImportError, ValueError) as error:
             kind = ImportError if isinstance(error, ImportError) else ValueError
             raise kind(
