@@ -10,6 +10,7 @@ from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
 from tbd.compat import load_checkpoint
+from tbd.detectors.checkpoint_content import check_content
 from tbd.detectors.classes import checkpoint_classes
 from tbd.detectors.finite_weights import check_finite_weights
 
@@ -106,10 +107,16 @@ def load_strictly(
         ValueError: The checkpoint is not of this architecture; the message names the first keys
             that are missing, unexpected or of another shape. Or its weights are no numbers.
     """
+    check_content(checkpoint, source)
     check_finite_weights(checkpoint, source, "Take an earlier checkpoint of that training.")
     own = model.state_dict()
     weights = without_copies(student_state_dict(checkpoint.get("state_dict", checkpoint)), own)
     reshaped = list(reshaped_keys(weights, own).values())
+    reshaped += [
+        f"{key} of another kind of number: {weights[key].dtype} for {own[key].dtype}"
+        for key in own
+        if key in weights and weights[key].is_floating_point() != own[key].is_floating_point()
+    ]
     missing = [key for key in own if key not in weights]
     unexpected = [key for key in weights if key not in own]
     if not reshaped:
@@ -199,8 +206,9 @@ def load_teacher(teacher: BaseDetector, source: str) -> TeacherWeights:
     """
     try:
         checkpoint = load_checkpoint(source)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"model.teacher_ckpt: {error}") from error
+    except (FileNotFoundError, ValueError) as error:
+        kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+        raise kind(f"model.teacher_ckpt: {error}") from error
     num_keys = load_strictly(
         teacher,
         checkpoint,

@@ -80,7 +80,7 @@ def _test(
 
 
 def _enable_visualization(cfg: Config, show: bool, show_dir: str | None, wait_time: float) -> None:
-    hook = cfg.get("default_hooks", {}).get("visualization")
+    hook = (cfg.get("default_hooks") or {}).get("visualization")
     if not hook:
         raise ValueError(
             "--show and --show-dir need default_hooks.visualization="

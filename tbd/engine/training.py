@@ -141,7 +141,7 @@ def _enable_auto_scale_lr(cfg: Config) -> None:
 
 
 def _check_kept_checkpoints(cfg: Config) -> None:
-    hook = cfg.get("default_hooks", {}).get("checkpoint") or {}
+    hook = (cfg.get("default_hooks") or {}).get("checkpoint") or {}
     if hook.get("max_keep_ckpts") == 1:
         print_log(
             "default_hooks.checkpoint.max_keep_ckpts=1: MMEngine removes the old checkpoint before "

@@ -70,7 +70,7 @@ def trial_config(config: str, work_dir: str, full_width: bool = False) -> Config
         if term is not None:
             term.pop("schedule", None)
     # The student is exported from the config itself, further down.
-    cfg.default_hooks.export = None
+    cfg.default_hooks = {**(cfg.get("default_hooks") or {}), "export": None}
     cfg.work_dir = work_dir
     cfg.experiment_name = Path(work_dir).name
     cfg.log_level = "ERROR"
