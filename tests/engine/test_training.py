@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -160,6 +161,8 @@ def test_auto_scale_lr_needs_a_base_batch_size(data, tmp_path, monkeypatch):
 
 
 class _NoRunner:
+    message_hub = SimpleNamespace(log_scalars={})
+
     def train(self):
         pass
 
