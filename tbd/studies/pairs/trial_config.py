@@ -61,6 +61,8 @@ def trial_config(config: str, work_dir: str, full_width: bool = False) -> Config
         allow_random_teacher=True,
         student_ckpt=None,
         student_ckpt_partial=False,
+        # Folding changes the teacher's weights on purpose; a trial asks if training changes them.
+        teacher_execution={**(model.get("teacher_execution") or {}), "fold_norms": False},
     )
     # Not by update, which would merge what a trial takes into what the config has.
     model.distill = trial_terms(model.get("distill") or {})
