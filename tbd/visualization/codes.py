@@ -36,7 +36,7 @@ def draw_codes(
             x,
             y,
             zs=z,
-            marker=f"${name[0]}$",
+            marker=f"${name[0]}$" if name[:1].isalnum() else "o",
             s=22,
             color=colours(label % 10),
             alpha=_ALPHA,

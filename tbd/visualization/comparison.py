@@ -131,7 +131,8 @@ def _draw_boxes(axes: Axes, boxes: Boxes, classes: Sequence[str], score_thr: flo
             continue
         axes.text(
             *corner,
-            " ".join(words),
+            # Not as a formula, which dollar signs in a class name would begin.
+            " ".join(words).replace("$", r"\$"),
             fontsize=5,
             color=colour,
             # Near the upper edge the text would leave the image: it goes inside the box.

@@ -21,3 +21,8 @@ def test_every_code_is_drawn_in_its_class():
 def test_other_codes_are_an_error():
     with pytest.raises(ValueError, match=r"\[5, 2\] must be \[M, 3\]"):
         draw_codes(np.zeros((5, 2)), np.zeros(5), ("a",))
+
+
+def test_a_name_that_matplotlib_takes_for_a_formula_is_drawn():
+    figure = draw_codes(np.zeros((2, 3)), np.arange(2), ("$5", ""), "codes")
+    assert "codes" in check_texts(figure)
