@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 import torch
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.logging import MMLogger
 
@@ -19,9 +19,11 @@ from tbd.studies.evaluation_cost import measure_evaluations
 from tbd.studies.harmony_cost import measure_growth
 from tbd.studies.step_cost import measure_memory, measure_times
 from tbd.studies.step_profile import profile_step
+from tbd.studies.teacher_precision import measure_loss_changes
 from tbd.studies.trial_step import StepBatch
 
 _IMAGES = 1000
+_STEPS = 200
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +70,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-memory", action="store_true", help="measure times only")
     parser.add_argument(
+        "--precision",
+        choices=["fp16", "bf16"],
+        metavar="TYPE",
+        help="train 200 steps and print how each loss moves with such a teacher",
+    )
+    parser.add_argument(
         "--profile",
         nargs="?",
         const="",
@@ -86,7 +94,11 @@ def run(args: argparse.Namespace) -> None:
     if args.config == "evaluation":
         _print_evaluations(device)
         return
-    model = load_config(args.config, args.cfg_options).model
+    cfg = load_config(args.config, args.cfg_options)
+    if args.precision is not None:
+        _print_loss_changes(cfg, args.precision)
+        return
+    model = cfg.model
     MMLogger.get_current_instance().setLevel("WARNING")
     batch = StepBatch(args.batch_size, args.height, args.width, args.boxes)
     precision = f", autocast {args.amp}" if args.amp else ""
@@ -97,6 +109,15 @@ def run(args: argparse.Namespace) -> None:
     if args.profile is not None:
         trace = Path(args.profile) if args.profile else None
         print(profile_step(model, batch, args.amp, trace))
+
+
+def _print_loss_changes(cfg: Config, dtype: str) -> None:
+    print(f"losses over {_STEPS} steps, with the teacher in float32 and in {dtype}")
+    for name, change in measure_loss_changes(cfg, dtype, _STEPS).items():
+        print(
+            f"{name:30} mean {change.mean:.4f}, mean change {change.mean_change:.1e} "
+            f"({change.mean_change / change.mean:.2%}), largest {change.largest_change:.1e}"
+        )
 
 
 def _print_growth(device: str, args: argparse.Namespace) -> None:
