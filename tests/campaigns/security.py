@@ -14,7 +14,6 @@ import sys
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from unittest.mock import patch
 
@@ -46,33 +45,22 @@ def attack(bench: Bench, door: str, payload: str) -> str:
     return "executed" if marker.exists() else outcome
 
 
-def campaign(doors: Iterable[str], payloads: Iterable[str]) -> dict[str, Counter[str]]:
-    """Attack every door with every payload.
-
-    Returns:
-        Door → how many payloads had which outcome.
-    """
-    payloads = list(payloads)
-    with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder))
-        return {
-            door: Counter(attack(bench, door, payload) for payload in payloads) for door in doors
-        }
-
-
 def main() -> int:
-    """Run the whole campaign and print its table."""
+    """Run the campaign and print its table, row by row."""
     logging.disable()
     warnings.simplefilter("ignore")
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-        found = campaign(sys.argv[1:] or DOORS, PAYLOADS)
-    print(f"| door | payloads | executed | refused | read |\n|---|{'---:|' * 4}")
-    for door, counts in found.items():
-        numbers = (counts.total(), *(counts[name] for name in ("executed", "refused", "read")))
-        print(f"| {door} | {' | '.join(map(str, numbers))} |")
-    executed = sum(counts["executed"] for counts in found.values())
-    print(f"\n{executed} of {sum(c.total() for c in found.values())} executed")
-    return 1 if executed else 0
+    total: Counter[str] = Counter()
+    print(f"| door | payloads | executed | refused | read |\n|---|{'---:|' * 4}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder))
+        for door in sys.argv[1:] or DOORS:
+            with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+                counts = Counter(attack(bench, door, payload) for payload in PAYLOADS)
+            numbers = (counts.total(), *(counts[name] for name in ("executed", "refused", "read")))
+            print(f"| {door} | {' | '.join(map(str, numbers))} |", flush=True)
+            total += counts
+    print(f"\n{total['executed']} of {total.total()} executed")
+    return 1 if total["executed"] else 0
 
 
 if __name__ == "__main__":
