@@ -86,7 +86,7 @@ def print_table(outcomes: Iterable[Outcome]) -> int:
         own = [o for o in outcomes if family in (o.family, "all")]
         counts: Counter[Any] = Counter(outcome.verdict for outcome in own)
         print(f"{family:28}{len(own):>8}" + "".join(f"{counts[name]:>19}" for name in OUTCOMES))
-    bad = [o for o in outcomes if o.verdict in ("bare", "unhelpful", "silent", "not judged")]
+    bad = [o for o in outcomes if o.verdict in ("bare", "unhelpful", "silent")]
     for outcome in bad:
         print(f"{outcome.verdict}: {outcome.family}: {outcome.mutation}: {outcome.message[:300]}")
     return len(bad)
