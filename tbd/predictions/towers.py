@@ -63,6 +63,11 @@ class HeadTowers:
             towers = [_layers(getattr(head, name, None)) for name in names]
             # The convolutions of this name in an SSD head are its predictors.
             if all(towers) and not isinstance(head, SSDHead):
+                if towers[0][0][0] is towers[1][0][0]:
+                    raise UnsupportedHeadError(
+                        f"{type(head).__name__} has the same convolutions in {names[0]} and "
+                        f"{names[1]}, not separate towers for classes and boxes."
+                    )
                 self._names = names
                 self._towers = towers
                 self.depths = (len(towers[0][0]), len(towers[1][0]))

@@ -186,3 +186,20 @@ def test_heads_without_two_towers_are_refused(config):
     head = MMDET_MODELS.build(config)
     with pytest.raises(UnsupportedHeadError, match=f"{config['type']} has no separate towers"):
         HeadTowers(head)
+
+
+def test_a_head_with_one_tower_for_both_tasks_is_refused():
+    head = MMDET_MODELS.build(
+        dict(
+            type="RTMDetInsSepBNHead",
+            num_classes=CLASSES,
+            in_channels=CHANNELS,
+            feat_channels=CHANNELS,
+            stacked_convs=2,
+            norm_cfg=dict(type="BN"),
+            anchor_generator=dict(type="MlvlPointGenerator", offset=0, strides=[8, 16]),
+            bbox_coder=dict(type="DistancePointBBoxCoder"),
+        )
+    )
+    with pytest.raises(UnsupportedHeadError, match="the same convolutions in cls_convs"):
+        HeadTowers(head)

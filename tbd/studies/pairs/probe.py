@@ -42,10 +42,7 @@ class Probe(Hook):
     def before_train(self, runner: Runner) -> None:
         """Remember the weights of both detectors, and read along where losses are summed."""
         model = runner.model
-        self._before = {
-            role: {key: value.clone() for key, value in detector.state_dict().items()}
-            for role, detector in _detectors(model).items()
-        }
+        self._before = {role: _weights(detector) for role, detector in _detectors(model).items()}
         sum_up = model.parse_losses
 
         def trace(losses: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -66,6 +63,9 @@ class Probe(Hook):
         outputs: Any | None = None,
     ) -> None:
         """Keep the losses that were logged."""
+        if not self.losses:
+            # On the first batch a teacher is made ready to run, which may fold its norms.
+            self._before["teacher"] = _weights(runner.model.teacher)
         self.losses.append({key: float(value) for key, value in (outputs or {}).items()})
 
     def check(self, model: TeacherStudentDetector) -> None:
@@ -130,6 +130,10 @@ def losses_of(term: str, losses: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in losses.items()
         if key.startswith(prefix) and "loss" in key
     }
+
+
+def _weights(detector: BaseDetector) -> dict[str, Tensor]:
+    return {key: value.clone() for key, value in detector.state_dict().items()}
 
 
 def _detectors(model: TeacherStudentDetector) -> dict[str, BaseDetector]:
