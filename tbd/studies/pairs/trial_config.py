@@ -61,8 +61,6 @@ def trial_config(config: str, work_dir: str, full_width: bool = False) -> Config
         allow_random_teacher=True,
         student_ckpt=None,
         student_ckpt_partial=False,
-        # Folding changes the teacher's weights on purpose; a trial asks if training changes them.
-        teacher_execution={**(model.get("teacher_execution") or {}), "fold_norms": False},
     )
     # Not by update, which would merge what a trial takes into what the config has.
     model.distill = trial_terms(model.get("distill") or {})
@@ -71,8 +69,12 @@ def trial_config(config: str, work_dir: str, full_width: bool = False) -> Config
         # A warm-up is longer than the trial, in which every term is to be computed.
         if term is not None:
             term.pop("schedule", None)
-    # The student is exported from the config itself, further down.
-    cfg.default_hooks = {**(cfg.get("default_hooks") or {}), "export": None}
+    # The student is exported from the config itself, further down, and the probe looks at losses.
+    cfg.default_hooks = {
+        **(cfg.get("default_hooks") or {}),
+        "export": None,
+        "finite_check": None,
+    }
     cfg.work_dir = work_dir
     cfg.experiment_name = Path(work_dir).name
     cfg.log_level = "ERROR"
