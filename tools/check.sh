@@ -32,17 +32,16 @@ if ! $FAST; then
   bash tools/setup.sh openmmlab || exit 1
 fi
 
-# Two processes, each with whole files of tests and one thread.
+# Two processes of tests, each with whole files of them and one thread.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-PYTEST="-m pytest -n 2 --dist loadscope"
 
 step lint $PY -m ruff check .
 step format $PY -m ruff format --check .
 step types $PY -m mypy tbd
-step tests $PY $PYTEST -m "not slow"
+step tests $PY -m pytest -n 2 --dist loadscope -m "not slow"
 if ! $FAST; then
-  step slow-tests $PY $PYTEST -m slow
-  step openmmlab-tests .venv-openmmlab/bin/python $PYTEST -m openmmlab
+  step slow-tests $PY -m pytest -n 2 --dist loadscope -m slow
+  step openmmlab-tests .venv-openmmlab/bin/python -m pytest -n 2 --dist loadscope -m openmmlab
 fi
 # pytest's summary stays the last thing printed.
 [ ${#FAILED[@]} -eq 0 ]

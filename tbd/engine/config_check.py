@@ -30,7 +30,18 @@ _DEFAULT_HOOKS = {
     "param_scheduler": "ParamSchedulerHook",
     "checkpoint": "CheckpointHook",
 }
-_USUAL_HOOKS = (*_DEFAULT_HOOKS, "visualization", "seed", "class_check", "data_check", "export")
+_USUAL_HOOKS = (
+    *_DEFAULT_HOOKS,
+    "visualization",
+    "config_check",
+    "data_check",
+    "seed",
+    "class_check",
+    "finite_check",
+    "resume_check",
+    "resume_state",
+    "export",
+)
 _AUTO_SCALE_LR = ("enable", "base_batch_size")
 # How alike a misspelt name and the right one are, in difflib's measure.
 _NEAR = 0.85

@@ -7,6 +7,7 @@ import pytest
 import tiny
 import torch
 from mmdet.engine.hooks import NumClassCheckHook, SetEpochInfoHook, YOLOXModeSwitchHook
+from mmdet.models.detectors import SingleStageDetector
 from mmengine.logging import MessageHub
 from mmengine.model import ExponentialMovingAverage
 from mmengine.optim import OptimWrapper
@@ -464,9 +465,13 @@ def test_mistakes_are_named_when_the_model_is_built(options, error, message):
         build(**options)
 
 
-def test_image_size_that_a_detector_refuses_is_named():
+def test_image_size_that_a_detector_refuses_is_named(monkeypatch):
+    def refuse(self, inputs):
+        raise RuntimeError("images must be larger")
+
+    monkeypatch.setattr(SingleStageDetector, "extract_feat", refuse)
     with pytest.raises(ValueError, match=r"student RetinaNet failed .* set probe_size"):
-        build(probe_size=0)
+        build()
 
 
 # --- initialisation ---------------------------------------------------------

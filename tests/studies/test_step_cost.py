@@ -40,6 +40,7 @@ def config(name: str) -> ConfigDict:
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_every_part_of_a_step_of_any_pair_is_timed(name):
+    torch.manual_seed(0)
     model = config(name)
     lines = []
     times = measure_times(model, BATCH, 1, lines.append, detailed=True, clock="cpu")
