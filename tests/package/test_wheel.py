@@ -29,6 +29,7 @@ SMALL = {
     "train_dataloader.batch_size": 2,
     "train_dataloader.dataset.shapes.num_images": 4,
     "val_dataloader.dataset.shapes.num_images": 2,
+    "test_dataloader.dataset.shapes.num_images": 2,
 }
 
 

@@ -18,17 +18,32 @@ PREFIX = "ap/"
 _MOST_CLASSES = 20
 
 
-def classwise_options(cfg: Config) -> dict[str, Any]:
-    """Options that let a config's test evaluator report each class."""
+def with_classwise(options: Mapping[str, Any], cfg: Config) -> dict[str, Any]:
+    """Let the test evaluator report each class.
+
+    Args:
+        options: Options of an evaluation; where they replace the evaluator, they give a list.
+        cfg: The config that they are merged over.
+    """
+    if "test_evaluator" in options:
+        replaced = [
+            {**metric, "classwise": True} if _is_coco(metric) else metric
+            for metric in options["test_evaluator"]
+        ]
+        return {**options, "test_evaluator": replaced}
     evaluator = cfg.get("test_evaluator")
     single = not isinstance(evaluator, list | tuple)
-    options = {}
-    for index, metric in enumerate([evaluator] if single else evaluator or ()):
-        kind = METRICS.get(metric["type"]) if metric else None
-        if isinstance(kind, type) and issubclass(kind, CocoMetric):
-            key = "test_evaluator" if single else f"test_evaluator.{index}"
-            options[f"{key}.classwise"] = True
-    return options
+    added = {
+        ("test_evaluator" if single else f"test_evaluator.{index}") + ".classwise": True
+        for index, metric in enumerate([evaluator] if single else evaluator or ())
+        if _is_coco(metric)
+    }
+    return {**options, **added}
+
+
+def _is_coco(metric: Mapping[str, Any] | None) -> bool:
+    kind = METRICS.get(metric["type"]) if metric else None
+    return isinstance(kind, type) and issubclass(kind, CocoMetric)
 
 
 def class_aps(values: Mapping[str, float]) -> dict[str, float | None]:

@@ -19,7 +19,7 @@ from tbd.detectors.model_config import build_detector
 from tbd.detectors.weights import load_strictly
 from tbd.engine.evaluation import evaluate
 from tbd.evaluation.long_tail import GROUPS
-from tbd.studies.comparison.class_aps import class_aps, classwise_options
+from tbd.studies.comparison.class_aps import class_aps, with_classwise
 from tbd.studies.comparison.runs import Run, parse_options
 from tbd.studies.glossary import in_studies
 
@@ -52,7 +52,7 @@ def measure(
         run.config,
         run.final_checkpoint(),
         str(run.folder / folder),
-        {**parse_options(run.options), **(options or {}), **classwise_options(run.load())},
+        with_classwise({**parse_options(run.options), **(options or {})}, run.load()),
     )
     metrics = {
         **standard_names(values, first_validation(run.folder)),

@@ -1,18 +1,23 @@
 import pytest
 from mmengine.config import Config
 
-from tbd.studies.comparison.class_aps import class_aps, classwise_options, format_class_table
+from tbd.studies.comparison.class_aps import class_aps, format_class_table, with_classwise
 from tbd.studies.comparison.report import RunResult
 
 
 def test_only_coco_evaluators_are_asked_for_classes():
     coco, harmony = dict(type="CocoMetric"), dict(type="tbd.HarmonyMetric")
-    assert classwise_options(Config(dict(test_evaluator=coco))) == {
+    assert with_classwise({}, Config(dict(test_evaluator=coco))) == {
         "test_evaluator.classwise": True
     }
     both = Config(dict(test_evaluator=[harmony, coco]))
-    assert classwise_options(both) == {"test_evaluator.1.classwise": True}
-    assert classwise_options(Config(dict())) == {}
+    assert with_classwise({}, both) == {"test_evaluator.1.classwise": True}
+    assert with_classwise({}, Config(dict())) == {}
+    replaced = {"test_evaluator": [coco, dict(type="VOCMetric")], "seed": 1}
+    assert with_classwise(replaced, both) == {
+        "test_evaluator": [{**coco, "classwise": True}, dict(type="VOCMetric")],
+        "seed": 1,
+    }
 
 
 def test_a_class_without_objects_has_no_ap():
