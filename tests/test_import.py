@@ -19,6 +19,17 @@ for name in ("TeacherStudentDetector", "HarmonyScoreHead", "HarmonyDistillation"
 
 
 def test_import_registers_everything_quickly_and_does_nothing_else():
+    # The least of several: what else the machine does only ever adds to it.
+    least = float("inf")
+    for _ in range(5):
+        least = min(least, _own_import_time())
+        if least < 1:
+            return
+    raise AssertionError(f"tbd's own modules take {least:.2f} s to import.")
+
+
+def _own_import_time() -> float:
+    """Seconds that importing tbd spends in its own modules."""
     run = subprocess.run(
         [sys.executable, "-X", "importtime", "-c", PROBE], capture_output=True, text=True
     )
@@ -27,4 +38,4 @@ def test_import_registers_everything_quickly_and_does_nothing_else():
     rows = re.findall(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)", run.stderr)
     own = [int(time) for time, module in rows if module == "tbd" or module.startswith("tbd.")]
     assert len(own) > 20
-    assert sum(own) < 1e6
+    return sum(own) / 1e6
