@@ -20,6 +20,7 @@ from mmengine.runner import Runner
 from tbd.arguments import advice, check_value
 from tbd.detectors.config_keys import check_model_keys
 from tbd.detectors.model_config import WRAPPER_TYPES
+from tbd.engine.needed_hooks import NEEDED_HOOKS
 
 # Hooks that every Runner has, under these names, whatever else a config registers.
 _DEFAULT_HOOKS = {
@@ -30,18 +31,7 @@ _DEFAULT_HOOKS = {
     "param_scheduler": "ParamSchedulerHook",
     "checkpoint": "CheckpointHook",
 }
-_USUAL_HOOKS = (
-    *_DEFAULT_HOOKS,
-    "visualization",
-    "config_check",
-    "data_check",
-    "seed",
-    "class_check",
-    "finite_check",
-    "resume_check",
-    "resume_state",
-    "export",
-)
+_USUAL_HOOKS = (*_DEFAULT_HOOKS, *NEEDED_HOOKS, "visualization")
 _AUTO_SCALE_LR = ("enable", "base_batch_size")
 # How alike a misspelt name and the right one are, in difflib's measure.
 _NEAR = 0.85
