@@ -9,6 +9,8 @@ import torch
 from mmdet.structures import DetDataSample
 from torch import Tensor
 
+from tbd.detectors.tensors import tensors_in
+
 
 @dataclass(frozen=True)
 class _Finding:
@@ -51,7 +53,12 @@ class FiniteCheck:
             FloatingPointError: if one is not finite: of this step on a CPU, of the
                 step before on other devices.
         """
-        named = [(name, t) for name, output in outputs.items() for t in _tensors_in(output)]
+        named = [
+            (name, tensor)
+            for name, output in outputs.items()
+            for tensor in tensors_in(output)
+            if tensor.is_floating_point()
+        ]
         if not named:
             return
         if named[0][1].device.type == "cpu":
@@ -117,13 +124,3 @@ def _finite_images(tensor: Tensor, images: int) -> Tensor:
     if finite.ndim and len(finite) == images:
         return finite.reshape(images, -1).all(dim=1)
     return finite.all().expand(images)
-
-
-def _tensors_in(output: Any) -> list[Tensor]:
-    if isinstance(output, Tensor):
-        return [output] if output.is_floating_point() else []
-    if isinstance(output, dict):
-        output = list(output.values())
-    if isinstance(output, list | tuple):
-        return [tensor for item in output for tensor in _tensors_in(item)]
-    return []

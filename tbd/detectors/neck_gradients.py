@@ -1,6 +1,6 @@
 """How hard each loss pulls at the student: the norm of its gradient on the neck's output."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -8,6 +8,8 @@ import torch
 from mmdet.models.detectors.base import BaseDetector
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
+
+from tbd.detectors.tensors import tensors_in
 
 
 class NeckGradients:
@@ -63,21 +65,11 @@ class NeckGradients:
         return torch.stack(squares).sum().sqrt()
 
     def _keep(self, module: nn.Module, args: Any, output: Any) -> None:
-        self._outputs += [tensor for tensor in _tensors(output) if tensor.requires_grad]
+        self._outputs += [tensor for tensor in tensors_in(output) if tensor.requires_grad]
 
 
 def loss_tensors(losses: Mapping[str, Any]) -> Iterator[Tensor]:
     """The losses among what a detector or a term returned, without what is only logged."""
     for name, value in losses.items():
         if "loss" in name:
-            yield from _tensors(value)
-
-
-def _tensors(node: Any) -> Iterable[Tensor]:
-    if isinstance(node, Tensor):
-        return [node]
-    if isinstance(node, Mapping):
-        return [tensor for item in node.values() for tensor in _tensors(item)]
-    if isinstance(node, list | tuple):
-        return [tensor for item in node for tensor in _tensors(item)]
-    return []
+            yield from tensors_in(value)

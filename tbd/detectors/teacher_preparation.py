@@ -1,18 +1,19 @@
 """What is done to a frozen teacher once, on its first batch, so that it runs fast from then on."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
 from mmdet.models.detectors.base import BaseDetector
 from mmengine.logging import print_log
-from torch import Tensor, nn
+from torch import nn
 
 from tbd.detectors.execution import TeacherExecution
 from tbd.detectors.half_precision import cast_weights
 from tbd.detectors.norm_folding import FoldedNorms, NormTrace, has_norms
 from tbd.detectors.recorder import OutputRecorder
+from tbd.detectors.tensors import tensors_in
 
 TOLERANCE = 1e-5
 """Largest change of an output, as a share of its largest value, that passes for rounding."""
@@ -69,17 +70,6 @@ def deviation(first: Any, second: Any) -> float:
             scale = float(one.abs().amax())
             worst = max(worst, float((one - other).abs().amax()) / max(scale, 1e-30))
     return worst
-
-
-def tensors_in(output: Any) -> Iterator[Tensor]:
-    """All tensors in nested containers, in their order."""
-    if isinstance(output, Tensor):
-        yield output
-    elif isinstance(output, dict):
-        yield from tensors_in(list(output.values()))
-    elif isinstance(output, Iterable) and not isinstance(output, str):
-        for item in output:
-            yield from tensors_in(item)
 
 
 def report_deviation(exact: OutputRecorder, half: OutputRecorder, dtype: str) -> None:

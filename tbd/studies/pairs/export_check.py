@@ -14,6 +14,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 from torch import Tensor, nn
 
 from tbd.compat import load_checkpoint
+from tbd.detectors.tensors import tensors_in
 from tbd.engine.export import export_student
 from tbd.studies.pairs.probe import BrokenDistillationError
 
@@ -63,15 +64,7 @@ def _predict(detector: BaseDetector, image: Mapping[str, Any]) -> list[Tensor]:
     instances = detector(**data, mode="predict")[0].pred_instances
     if len(instances):
         return [instances[key] for key in ("bboxes", "scores", "labels") if key in instances]
-    return _tensors_in(detector(**data, mode="tensor"))
-
-
-def _tensors_in(output: Any) -> list[Tensor]:
-    if isinstance(output, Tensor):
-        return [output]
-    if isinstance(output, list | tuple):
-        return [tensor for item in output for tensor in _tensors_in(item)]
-    return []
+    return list(tensors_in(detector(**data, mode="tensor")))
 
 
 def _lower_thresholds(detector: nn.Module) -> None:
