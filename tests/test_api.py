@@ -1,5 +1,7 @@
 """The way in from Python."""
 
+import shutil
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -63,3 +65,10 @@ def test_configs_are_compared_by_name(cfg, tmp_path, monkeypatch):
         tbd.compare([plain, plain], work_dir=out)
     with pytest.raises(ValueError, match="either configs or terms"):
         tbd.compare([plain], work_dir=out, terms=["hd"])
+
+
+def test_a_copied_folder_gives_its_own_checkpoint(cfg, tmp_path):
+    tbd.train(cfg, str(tmp_path / "first"))
+    shutil.copytree(tmp_path / "first", tmp_path / "copy")
+    resumed = tbd.train(cfg, str(tmp_path / "copy"), resume="auto")
+    assert resumed.checkpoint == tmp_path / "copy" / "epoch_1.pth"

@@ -116,6 +116,9 @@ def _train(cfg: Config, progress_file: str | None, gradient_file: str | None) ->
 def _result(work_dir: Path, metrics: dict[str, float]) -> TrainingResult:
     pointer, student = work_dir / "last_checkpoint", work_dir / "student.pth"
     checkpoint = Path(pointer.read_text().strip()) if pointer.is_file() else None
+    # The path is absolute, and in a folder that was copied it leads to the original.
+    if checkpoint is not None and (work_dir / checkpoint.name).is_file():
+        checkpoint = work_dir / checkpoint.name
     return TrainingResult(work_dir, checkpoint, student if student.is_file() else None, metrics)
 
 

@@ -1,6 +1,7 @@
 """``tbd export --format onnx``: from a config and a checkpoint to a verified ONNX file."""
 
 import copy
+import importlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -39,7 +40,6 @@ from tbd.engine.deployment.verification import (
 )
 from tbd.files import write_file
 
-_VERSION_OF = "tbd"
 _CALIBRATION_IMAGES = 64
 _LARGEST_SHARE_MISSED = 0.1
 
@@ -245,7 +245,8 @@ def describe(
         limits=limits,
         end_to_end=how.end_to_end,
         precision="float16" if how.half else "float32",
-        version=_version(),
+        # Not of the installation's metadata, which an editable one keeps from its first day.
+        version=str(importlib.import_module("tbd").__version__),
     )
 
 
@@ -340,12 +341,3 @@ def _class_names(cfg: Config, loaded: Mapping[str, Any], detector: BaseDetector)
             "test_dataloader.dataset.metainfo.classes to the classes that it was trained on."
         )
     return tuple(names)
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(_VERSION_OF)
-    except PackageNotFoundError:
-        return "unknown"
