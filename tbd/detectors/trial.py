@@ -26,12 +26,22 @@ def build_trial(model: Mapping[str, Any]) -> TeacherStudentDetector:
     config.student = without_pretrained(
         resolve_model_config(config.student, config.pop("student_options", None))
     )
-    config.update(
+    leave_out_checkpoints(config)
+    built: TeacherStudentDetector = MODELS.build(config)
+    return built
+
+
+def leave_out_checkpoints(model: ConfigDict) -> None:
+    """Let a distillation be built at random weights.
+
+    Args:
+        model: Config of a :class:`~tbd.TeacherStudentDetector`, changed in place.
+    """
+    model.update(
         teacher_ckpt=None,
         allow_random_teacher=True,
         student_ckpt=None,
         student_ckpt_partial=False,
-        distill=trial_terms(config.get("distill") or {}),
     )
-    built: TeacherStudentDetector = MODELS.build(config)
-    return built
+    # Not by update, which would merge what a trial takes into what the config has.
+    model.distill = trial_terms(model.get("distill") or {})

@@ -14,8 +14,8 @@ from mmengine.config import Config, ConfigDict
 
 from tbd.detectors import resolve_model_config
 from tbd.detectors.model_config import WRAPPER_TYPES
+from tbd.detectors.trial import leave_out_checkpoints
 from tbd.detectors.weights import without_pretrained
-from tbd.distill import trial_terms
 from tbd.engine.config import load_config
 from tbd.studies.pairs.random_boxes import RandomBoxesDataset
 from tbd.studies.pairs.width_scaling import scale_widths
@@ -56,14 +56,7 @@ def trial_config(config: str, work_dir: str, full_width: bool = False) -> Config
             # DINO chooses them among the cells of the image, of which a small one has fewer.
             detector.num_queries = min(detector.num_queries, 100)
         model[role] = detector if full_width else scale_widths(detector)
-    model.update(
-        teacher_ckpt=None,
-        allow_random_teacher=True,
-        student_ckpt=None,
-        student_ckpt_partial=False,
-    )
-    # Not by update, which would merge what a trial takes into what the config has.
-    model.distill = trial_terms(model.get("distill") or {})
+    leave_out_checkpoints(model)
     _use_every_phase(model.student)
     for term in (model.get("distill") or {}).values():
         # A warm-up is longer than the trial, in which every term is to be computed.
