@@ -11,16 +11,16 @@ from mmdet.models.detectors.base import BaseDetector
 from mmdet.structures import DetDataSample
 from torch import Tensor
 
-from tbd.detectors.compiled_parts import CompiledParts
 from tbd.detectors.execution import TeacherExecution
+from tbd.detectors.execution.compiled_parts import CompiledParts
+from tbd.detectors.execution.half_precision import in_precision, under_autocast
+from tbd.detectors.execution.preparation import TOLERANCE, deviation, prepare, report_deviation
+from tbd.detectors.execution.side_stream import SideStream
 from tbd.detectors.finite_check import FiniteCheck
-from tbd.detectors.half_precision import in_precision, under_autocast
 from tbd.detectors.reader import DetectorReader, Reading
 from tbd.detectors.recorder import OutputRecorder
 from tbd.detectors.renormalization import InputRenormalization
 from tbd.detectors.roi_inference import predict_rois
-from tbd.detectors.side_stream import SideStream
-from tbd.detectors.teacher_preparation import TOLERANCE, deviation, prepare, report_deviation
 from tbd.distill import GroundTruth, View
 from tbd.modules import FrozenModule
 from tbd.predictions import RoIPredictions

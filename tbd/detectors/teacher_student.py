@@ -13,11 +13,12 @@ from mmengine.dist import is_distributed
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from tbd.detectors.compiled_parts import CompiledParts
+from tbd.detectors.balance import TermBalance
 from tbd.detectors.config_keys import check_model_keys
 from tbd.detectors.connection import connect
 from tbd.detectors.dense_inference import predict_densely
 from tbd.detectors.execution import StudentExecution, TeacherExecution
+from tbd.detectors.execution.compiled_parts import CompiledParts
 from tbd.detectors.frozen_teacher import FrozenTeacher
 from tbd.detectors.model_config import build_detector, resolve_model_config
 from tbd.detectors.randomness import isolated_randomness
@@ -26,7 +27,6 @@ from tbd.detectors.recorder import OutputRecorder
 from tbd.detectors.renormalization import InputRenormalization
 from tbd.detectors.startup_report import startup_report
 from tbd.detectors.student_weights import load_student, take_plain_weights
-from tbd.detectors.term_balance import TermBalance
 from tbd.detectors.weights import (
     TeacherWeights,
     inherit_from_teacher,

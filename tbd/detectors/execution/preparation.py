@@ -9,9 +9,9 @@ from mmdet.models.detectors.base import BaseDetector
 from mmengine.logging import print_log
 from torch import nn
 
-from tbd.detectors.execution import TeacherExecution
-from tbd.detectors.half_precision import cast_weights
-from tbd.detectors.norm_folding import FoldedNorms, NormTrace, has_norms
+from tbd.detectors.execution.half_precision import cast_weights
+from tbd.detectors.execution.norm_folding import FoldedNorms, NormTrace, has_norms
+from tbd.detectors.execution.options import TeacherExecution
 from tbd.detectors.recorder import OutputRecorder
 from tbd.detectors.tensors import tensors_in
 

@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.logging import print_log
 from torch import Tensor
 
-from tbd.detectors.neck_gradients import loss_tensors
+from tbd.detectors.balance.neck_gradients import loss_tensors
 from tbd.distill import DistillationTerm
 
 ITERATIONS = 50

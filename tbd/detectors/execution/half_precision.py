@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-from tbd.detectors.execution import DTYPES
+from tbd.detectors.execution.options import DTYPES
 
 _CAST = (_ConvNd, nn.Linear, nn.MultiheadAttention)
 

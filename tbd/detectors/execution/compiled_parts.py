@@ -9,7 +9,7 @@ import torch
 from mmengine.logging import print_log
 from torch import nn
 
-from tbd.detectors.execution import CompileOptions
+from tbd.detectors.execution.options import CompileOptions
 
 
 class CompiledParts:

@@ -7,9 +7,9 @@ from typing import Any
 from mmdet.models.detectors.base import BaseDetector
 from torch import Tensor
 
-from tbd.detectors.auto_weights import AutoWeights
-from tbd.detectors.loss_scales import LossScales
-from tbd.detectors.neck_gradients import NeckGradients
+from tbd.detectors.balance.auto_weights import AutoWeights
+from tbd.detectors.balance.loss_scales import LossScales
+from tbd.detectors.balance.neck_gradients import NeckGradients
 from tbd.distill import DistillationTerm
 
 STUDENT = "student"

@@ -8,8 +8,8 @@ import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import OptimWrapper
 
-from tbd.detectors import loss_scales
-from tbd.detectors.auto_weights import AutoWeights
+from tbd.detectors.balance import loss_scales
+from tbd.detectors.balance.auto_weights import AutoWeights
 from tbd.engine.export import automatic_weights
 from tbd.engine.hooks.gradient_shares import gradient_shares
 from tbd.registry import MODELS

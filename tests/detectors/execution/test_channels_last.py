@@ -1,0 +1,18 @@
+"""Detectors with the channels innermost learn and teach the same."""
+
+import pytest
+import torch
+from executed import TERMS, assert_equal_losses, build
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_channels_last_changes_no_loss(name):
+    model = build(
+        name,
+        teacher_execution=dict(channels_last=True),
+        student_execution=dict(channels_last=True),
+    )
+    assert_equal_losses(model, build(name))
+    for detector in (model.student, model.teacher):
+        weight = detector.backbone.layer1[0].conv1.weight
+        assert weight.is_contiguous(memory_format=torch.channels_last)
