@@ -3,7 +3,7 @@
 The only code of the project that reaches into the internals of mmcv, MMEngine and MMDetection.
 It checks that one distribution of MMDetection is installed, gives mmcv operators where it was
 installed without them, reads checkpoints without ever running what they carry, finds the configs
-that ship inside the package, lets SSD predict, and lets Runners bring hooks that a model needs.
+that ship inside the package and reads model indexes once, lets SSD predict, and lets Runners bring hooks that a model needs.
 """
 
 from tbd.compat.checkpoint import (
@@ -14,6 +14,7 @@ from tbd.compat.checkpoint import (
 from tbd.compat.distribution import check_distribution
 from tbd.compat.extension import provide_extension
 from tbd.compat.mmengine_loading import load_safely
+from tbd.compat.model_index import read_model_index_once
 from tbd.compat.needed_hooks import bring_hooks
 from tbd.compat.notices import import_quietly
 from tbd.compat.packaged_configs import allow_packaged_configs, configs_dir
@@ -43,4 +44,5 @@ def install() -> None:
     allow_mmengine_checkpoints()
     load_safely()
     read_yaml_as_data()
+    read_model_index_once()
     allow_packaged_configs()
