@@ -43,8 +43,9 @@ def finish_runs(
     """Train and measure runs, as far as that has not been done yet.
 
     A run is trained anew only when its config, its options or its teacher changed; what it had
-    then is set aside. An interrupted one goes on from its last checkpoint. When one fails, or this
-    process is interrupted, the others are stopped, and go on the next time.
+    then is set aside. An interrupted one goes on from its last checkpoint. When one fails, the
+    others are finished before that is an error; when this process is interrupted, they are stopped
+    and go on the next time.
 
     Args:
         runs: The runs, in the order in which they are begun.
@@ -60,8 +61,7 @@ def finish_runs(
         Run → metrics, see :data:`tbd.studies.comparison.report.METRICS`.
 
     Raises:
-        FileNotFoundError: A training wrote no checkpoint.
-        RuntimeError: A training or an evaluation failed.
+        RuntimeError: Trainings or evaluations failed, or wrote no checkpoint.
         ValueError: ``jobs`` is less than 1.
     """
     if jobs < 1:
@@ -74,6 +74,7 @@ def finish_runs(
     ]
     metrics: dict[Run, Metrics] = {}
     active: dict[int, _Execution] = {}
+    failures: list[str] = []
     with _termination_as_interrupt():
         try:
             while waiting or active:
@@ -88,7 +89,13 @@ def finish_runs(
                         run, label, environment(slot, jobs), verbose, gradient_shares
                     )
                 for slot, execution in list(active.items()):
-                    execution.advance()
+                    try:
+                        execution.advance()
+                    except (FileNotFoundError, RuntimeError) as error:
+                        failures.append(str(error))
+                        progress.say(f"{execution.label}: failed, see {execution.log}")
+                        del active[slot]
+                        continue
                     if execution.done:
                         metrics[execution.run] = _metrics_of(execution.run)
                         progress.say(_result(execution, metrics[execution.run]))
@@ -106,6 +113,12 @@ def finish_runs(
                 "their last checkpoints"
             )
             raise
+    if failures:
+        raise RuntimeError(
+            f"{len(failures)} of {total} runs failed; the others are finished and kept.\n"
+            + "\n".join(failures)
+            + "\nThe same command goes on from the last checkpoints."
+        )
     return {run: metrics[run] for run in runs}
 
 
@@ -143,7 +156,7 @@ class _Execution:
         self.done = False
         self._variables = variables
         self._verbose = verbose
-        self._log = run.folder / LOG_FILE
+        self.log = run.folder / LOG_FILE
         self._progress = run.folder / PROGRESS_FILE
         self._progress.unlink(missing_ok=True)
         self._doing = "starting"
@@ -208,16 +221,15 @@ class _Execution:
 
     def _launch(self, command: Sequence[str]) -> "subprocess.Popen[str]":
         prefix = f"{self.run.name}, seed {self.run.seed}: " if self._verbose else None
-        return launch(command, self._log, self._variables, prefix)
+        return launch(command, self.log, self._variables, prefix)
 
     def _failure(self, status: int) -> str:
         part = "training" if self._training else "evaluation"
-        lines = self._log.read_text(errors="replace").splitlines()[-_LINES_OF_A_FAILURE:]
+        lines = self.log.read_text(errors="replace").splitlines()[-_LINES_OF_A_FAILURE:]
         tail = "\n".join(f"  {line}" for line in lines)
         return (
             f"the {part} of {self.run.name}, seed {self.run.seed}, ended with exit status "
-            f"{status}. Its log, {self._log}, ends with\n{tail}\n"
-            "The same command goes on from the last checkpoint."
+            f"{status}. Its log, {self.log}, ends with\n{tail}"
         )
 
 
