@@ -1,7 +1,7 @@
 """FRS on shapes: tbd_faster-rcnn_shapes.py with other terms.
 
-Needs the teacher's checkpoint: see tbd_faster-rcnn_shapes.py. The weights are those of the paper, the
-warm-up is as long as that of the learning rate here.
+Needs the teacher's checkpoint: see tbd_faster-rcnn_shapes.py. The weights are those of the
+paper, the warm-up is as long as that of the learning rate here.
 """
 
 _base_ = "./tbd_faster-rcnn_shapes.py"

@@ -3,7 +3,8 @@
 The only code of the project that reaches into the internals of mmcv, MMEngine and MMDetection.
 It checks that one distribution of MMDetection is installed, gives mmcv operators where it was
 installed without them, reads checkpoints without ever running what they carry, finds the configs
-that ship inside the package and reads model indexes once, lets SSD predict, and lets Runners bring hooks that a model needs.
+that ship inside the package and reads model indexes once, lets SSD predict, and lets Runners bring
+hooks that a model needs.
 """
 
 from tbd.compat.checkpoint import (

@@ -327,7 +327,7 @@ def test_an_interrupted_evaluation_is_repeated_without_training(
 
 def test_a_training_without_checkpoint_is_explained(configs, trainings, tmp_path, monkeypatch):
     monkeypatch.setattr(execution, "launch", lambda *arguments: Finished(0))
-    with pytest.raises(FileNotFoundError, match=r"default_hooks\.checkpoint"):
+    with pytest.raises(RuntimeError, match=r"default_hooks\.checkpoint"):
         run(configs, tmp_path / "out", "plain")
 
 
