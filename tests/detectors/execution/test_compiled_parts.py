@@ -8,6 +8,8 @@ import torch
 from executed import assert_equal_losses, build, losses
 from probe_terms import probe, registered
 
+from tbd.detectors.execution import compiled_parts
+
 
 @pytest.fixture(autouse=True, scope="module")
 def probe_terms():
@@ -15,36 +17,66 @@ def probe_terms():
         yield
 
 
-def test_compiled_detectors_teach_the_same_and_each_shape_is_compiled_once(caplog):
-    compiling = dict(compile=dict(backend="eager", max_shapes=1))
-    model = build(teacher_execution=compiling, student_execution=compiling)
-    eager = build()
-    assert_equal_losses(model, eager)
+@pytest.fixture
+def compilations(monkeypatch):
+    """What is given to torch.compile, which takes seconds for each."""
+    given = []
+
+    def compile(forward, **options):
+        given.append((type(forward.__self__).__name__, options["dynamic"]))
+        return lambda *args, **kwargs: forward(*args, **kwargs)
+
+    monkeypatch.setattr(torch, "compile", compile)
+    return given
+
+
+@pytest.fixture
+def said(monkeypatch):
+    lines = []
+    monkeypatch.setattr(compiled_parts, "print_log", lambda text, logger: lines.append(text))
+    return lines
+
+
+def test_each_shape_is_compiled_once_and_said_so(compilations, said):
+    model = build(student_execution=dict(compile=dict(max_shapes=1)))
+    assert_equal_losses(model, build())
     assert "forward" not in vars(model.student.backbone)
-    sizes = [(96, 64), (96, 64)]
-    torch.manual_seed(2)
-    other, expected = (
-        m(**tiny.batch(m, sizes=sizes), mode="loss")["hd.loss_harmony"] for m in (model, eager)
-    )
-    torch.testing.assert_close(other, expected, rtol=1e-5, atol=1e-5)
-    assert model._compiled._shapes == [(2, 3, 64, 64)]
-    # Three parts, once for the fixed shape and once for all others.
-    assert len(model._compiled._compiled) == 6
-    other.backward()
+    parts = ["ResNet", "FPN", "RetinaHead"]
+    assert compilations == [(part, False) for part in parts]
+    assert said[0] == "Compiling the student's backbone for images of 2×3×64×64 (1 of 1) …"
+    assert said[1].startswith("Compiled the student's backbone for images of 2×3×64×64 (1 of 1) in")
+    assert len(said) == 6
+    for sizes in ([(96, 64)] * 2, [(64, 96)] * 2):
+        model(**tiny.batch(model, sizes=sizes), mode="loss")
+    # One graph of variable size for all shapes beyond the first.
+    assert compilations == [(part, dynamic) for dynamic in (False, True) for part in parts]
+    assert len(said) == 12
+    assert said[-1].startswith("Compiled the student's bbox_head for images of any size in")
     assert copy.deepcopy(model)._compiled._forwards == {}
 
 
-def test_a_part_inside_of_which_something_is_recorded_is_not_compiled():
+def test_a_part_inside_of_which_something_is_recorded_is_not_compiled(compilations):
     distill = probe("features", teacher_modules=["backbone.layer2"])
-    model = build(distill=distill, teacher_execution=dict(compile=dict(backend="eager")))
+    model = build(distill=distill, teacher_execution=dict(compile=True))
     losses(model)
     assert model.distill["probe"].seen[-1][1].outputs["backbone.layer2"]
-    compiled = [part for part, _ in model._teacher._compiled._forwards.values()]
-    assert model.teacher.neck in compiled
-    assert model.teacher.backbone not in compiled
+    assert compilations == [("FPN", False)]
 
 
 @pytest.mark.slow
-def test_compiled_by_inductor():
-    model = build(teacher_execution=dict(compile=True))
-    assert_equal_losses(model, build())
+def test_a_student_compiled_by_torch_learns_the_same():
+    compiling = dict(compile=dict(backend="aot_eager", max_shapes=1))
+    gradients = []
+    for execution in (compiling, {}):
+        model = build("pkd", student_execution=execution)
+        found = losses(model)
+        sum(found.values()).backward()
+        gradients.append({name: p.grad for name, p in model.student.neck.named_parameters()})
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradient, gradients[1][name], msg=name)
+
+
+@pytest.mark.slow
+def test_a_teacher_compiled_by_inductor_teaches_the_same():
+    model = build("pkd", teacher_execution=dict(compile=True))
+    assert_equal_losses(model, build("pkd"))
