@@ -19,10 +19,10 @@ PROGRAM = """
 import sys
 sys.modules.update(dict.fromkeys(("torch", "torchvision", "mmcv", "mmengine", "mmdet", "tbd")))
 import runpy
-import cv2, numpy as np
-example = runpy.run_path({example!r})
-detector = example["Detector"]({model!r})
-boxes, scores, labels = detector(cv2.imread({image!r}), threshold=0.0)
+import cv2, numpy as np, onnxruntime
+detect = runpy.run_path({example!r})["detect"]
+found = detect(onnxruntime.InferenceSession({model!r}), cv2.imread({image!r}))
+boxes, scores, labels = zip(*(item for item in found if item[1] > 0))
 np.savez({found!r}, boxes=boxes, scores=scores, labels=labels)
 """
 
