@@ -30,6 +30,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--names", nargs="+", metavar="NAME", help="of the detectors. Default: those of the configs"
     )
     parser.add_argument(
+        "--baseline",
+        metavar="NAME",
+        help="the detector to whose AP that of the others is compared",
+    )
+    parser.add_argument(
+        "--teacher",
+        metavar="NAME",
+        help="the detector that taught the others: say how much of its lead on the baseline they "
+        "closed",
+    )
+    parser.add_argument(
         "--data-config", metavar="CONFIG", help="whose test data. Default: the first detector's"
     )
     parser.add_argument(
@@ -67,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"images in which boxes are traced through NMS. Default: {defaults.nms_images}",
     )
+    parser.add_argument("--onnx", action="store_true", help="time the detectors in onnxruntime too")
     add_cfg_options(parser)
 
 
@@ -80,9 +92,12 @@ def run(args: argparse.Namespace) -> None:
             norm=args.norm,
             pictures=tuple(args.pictures),
             nms_images=args.nms_images,
+            onnx=args.onnx,
         ),
         args.data_config,
         args.cfg_options,
+        args.teacher,
+        args.baseline,
     )
 
 

@@ -106,19 +106,51 @@ def average_precision(
     Returns:
         The AP in [0, 1], or None if there is no ground truth.
     """
+    precisions = list(_by_class(rankings, labels, matches, positives).values())
+    # COCOeval's axes, and with them its order of summation.
+    return float(np.stack(precisions, axis=-1).mean()) if precisions else None
+
+
+def class_precisions(
+    rankings: Sequence[np.ndarray],
+    labels: Sequence[np.ndarray],
+    matches: Sequence[Matches],
+    positives: Sequence[np.ndarray],
+) -> dict[int, float]:
+    """Average precision of each class over IoU thresholds and 101 recalls.
+
+    Args:
+        rankings: See :func:`average_precision`.
+        labels: Likewise.
+        matches: Likewise.
+        positives: Likewise.
+
+    Returns:
+        Class index → AP in [0, 1], of the classes that have ground truth.
+    """
+    found = _by_class(rankings, labels, matches, positives)
+    return {label: float(precision.mean()) for label, precision in found.items()}
+
+
+def _by_class(
+    rankings: Sequence[np.ndarray],
+    labels: Sequence[np.ndarray],
+    matches: Sequence[Matches],
+    positives: Sequence[np.ndarray],
+) -> dict[int, np.ndarray]:
+    """Class index → interpolated precision [thresholds, recalls]."""
     truth = np.concatenate([np.empty(0, np.int16), *positives])
     if len(truth) == 0:
-        return None
+        return {}
     ranking, label_of = np.concatenate(rankings), np.concatenate(labels)
     hits = np.concatenate([match.hits for match in matches])
     ignored = np.concatenate([match.ignored for match in matches])
-    precisions = []
+    precisions = {}
     for label, count in zip(*np.unique(truth, return_counts=True), strict=True):
         own = np.flatnonzero(label_of == label)
         own = own[np.argsort(-ranking[own], kind="stable")]
-        precisions.append(_precision(_unpack(hits[own]), _unpack(ignored[own]), count))
-    # COCOeval's axes, and with them its order of summation.
-    return float(np.stack(precisions, axis=-1).mean())
+        precisions[int(label)] = _precision(_unpack(hits[own]), _unpack(ignored[own]), count)
+    return precisions
 
 
 def _earlier_of_their_class(labels: np.ndarray) -> np.ndarray:

@@ -129,14 +129,19 @@ def _draw_boxes(axes: Axes, boxes: Boxes, classes: Sequence[str], score_thr: flo
         words += [] if score is None else [f"{score:.2f}"]
         if not words:
             continue
+        text_height = _TEXT_HEIGHT * image_height
+        # Near the upper edge the text would leave the image: it goes into the box, or beneath a
+        # small one, which it would cover.
+        leaves = y1 < text_height
+        anchor = y2 - 0.5 if leaves and y2 - y1 < 3 * text_height else y1 - 0.5
         axes.text(
-            *corner,
+            x1 - 0.5,
+            anchor,
             # Not as a formula, which dollar signs in a class name would begin.
             " ".join(words).replace("$", r"\$"),
             fontsize=5,
             color=colour,
-            # Near the upper edge the text would leave the image: it goes inside the box.
-            verticalalignment="top" if y1 < _TEXT_HEIGHT * image_height else "bottom",
+            verticalalignment="top" if leaves else "bottom",
             bbox={"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.8},
             clip_on=True,
         )

@@ -1,12 +1,10 @@
 """How the losses of a training went: the student's own and those of the terms."""
 
-import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from tbd.files import replacing
 from tbd.visualization.palette import line_look
 
 _COLUMNS = 3
@@ -15,16 +13,13 @@ _POINTS = 60
 Curve = tuple[Sequence[float], Sequence[float]]
 
 
-def draw_training_curves(
-    panels: Mapping[str, Mapping[str, Curve]], path: str | os.PathLike[str]
-) -> None:
+def draw_training_curves(panels: Mapping[str, Mapping[str, Curve]]) -> Figure:
     """Draw a panel for each training and a line for each loss, on a logarithmic axis.
 
     Of a long training the means of its sixtieths are drawn.
 
     Args:
         panels: Name of the training → name of the loss → iterations and values.
-        path: PNG file to write.
 
     Raises:
         ValueError: There is no training.
@@ -54,5 +49,4 @@ def draw_training_curves(
         panel.legend(fontsize=6.5, frameon=False)
     figure.supxlabel("iteration", fontsize=9)
     figure.supylabel("loss, weighted as in the total", fontsize=9)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png")
+    return figure

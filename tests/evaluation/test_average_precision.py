@@ -7,7 +7,7 @@ from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from tbd.evaluation.average_precision import average_precision, match_detections
+from tbd.evaluation.average_precision import average_precision, class_precisions, match_detections
 
 CLASSES = 3
 
@@ -113,6 +113,7 @@ def test_no_ground_truth_is_no_ap():
     image["crowd"][:] = True
     assert own_ap([image], "scores") is None
     assert average_precision([], [], [], []) is None
+    assert class_precisions([], [], [], []) == {}
 
 
 def test_duplicates_and_classes_by_hand():
@@ -130,3 +131,5 @@ def test_duplicates_and_classes_by_hand():
     expected = (5 * (51 + 50 * 2 / 3) + 2 * 101 * 2 / 3 + 2 * 51 / 2) / 101 / 10
     found = average_precision([ranking], [labels], [matched], [np.array([0, 0])])
     assert found == pytest.approx(expected)
+    of_classes = class_precisions([ranking], [labels], [matched], [np.array([0, 0])])
+    assert of_classes == {0: pytest.approx(expected)}

@@ -9,13 +9,9 @@ from mmdet.evaluation import CocoMetric
 from mmdet.registry import METRICS
 from mmengine.config import Config
 
+from tbd.studies.class_table import PREFIX, class_table
 from tbd.studies.comparison.report import RunResult, Spread
 from tbd.visualization.markdown import markdown_table
-
-PREFIX = "ap/"
-"""Of the name of a class, among the metrics of a run."""
-
-_MOST_CLASSES = 20
 
 
 def with_classwise(options: Mapping[str, Any], cfg: Config) -> dict[str, Any]:
@@ -73,20 +69,10 @@ def format_class_table(results: Sequence[RunResult]) -> str:
         runs = [result for result in results if result.name == name]
         keys = dict.fromkeys(key for run in runs for key in run.metrics if key.startswith(PREFIX))
         values = {
-            key: [v for run in runs if (v := run.metrics.get(key)) is not None] for key in keys
+            key.removeprefix(PREFIX): [v for run in runs if (v := run.metrics.get(key)) is not None]
+            for key in keys
         }
         spreads[name] = {key: Spread.of(found) for key, found in values.items() if found}
-    classes = list(dict.fromkeys(key for found in spreads.values() for key in found))
-    if len(classes) > _MOST_CLASSES:
-        classes = sorted(classes, key=lambda key: -_range(spreads, key))[:_MOST_CLASSES]
-    if not classes:
-        return ""
-    rows = [["config", *(key.removeprefix(PREFIX) for key in classes)]]
-    for name, found in spreads.items():
-        rows.append([name, *(found[c].text(".1f") if c in found else "–" for c in classes)])
-    return markdown_table(rows)
-
-
-def _range(spreads: Mapping[str, Mapping[str, Spread]], key: str) -> float:
-    means = [found[key].mean for found in spreads.values() if key in found]
-    return max(means) - min(means)
+    means = {name: {c: s.mean for c, s in found.items()} for name, found in spreads.items()}
+    rows = class_table(means, lambda name, c: spreads[name][c].text(".1f"), "config")
+    return markdown_table(rows) if rows else ""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from tbd.files import replacing
 from tbd.studies.comparison.runs import Run
 from tbd.visualization.training_curves import Curve, draw_training_curves
 
@@ -27,7 +28,9 @@ def draw_losses(runs: Sequence[Run], path: Path) -> bool:
     """
     panels = {run.name: curves for run in runs if (curves := read_losses(run.folder))}
     if panels:
-        draw_training_curves(panels, path)
+        figure = draw_training_curves(panels)
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format="png")
     return bool(panels)
 
 

@@ -24,14 +24,17 @@ from tbd.detectors.classes import (
 from tbd.detectors.weights import load_strictly
 from tbd.engine.config import load_config
 from tbd.engine.data_check import check_data
+from tbd.engine.deployment.extra import import_extra
 from tbd.files import write_file
+from tbd.studies.harmony.gains import with_gains
 from tbd.studies.harmony.ground_truth import GroundTruth
 from tbd.studies.harmony.measurement import AnalysisSettings, DetectorAnalysis, Subject
-from tbd.studies.harmony.report import HarmonyResult, format_tables, write_report
+from tbd.studies.harmony.report import format_tables, write_report
+from tbd.studies.harmony.result import HarmonyResult
 
 _RESULT_FILE = "result.json"
 # Raised when results of an earlier version mean something else.
-_FORMAT = 3
+_FORMAT = 4
 
 
 def analyze(
@@ -40,6 +43,8 @@ def analyze(
     settings: AnalysisSettings | None = None,
     data_config: str | None = None,
     options: Mapping[str, Any] | None = None,
+    teacher: str | None = None,
+    baseline: str | None = None,
 ) -> str:
     """Compare how far the scores of detectors agree with their localization on one data set.
 
@@ -56,6 +61,9 @@ def analyze(
         data_config: Config whose ``test_dataloader`` is the data. Default: that of the first
             detector.
         options: ``--cfg-options`` for the data's config, see :func:`tbd.engine.load_config`.
+        teacher: Name of the detector that taught others.
+        baseline: Name of the detector to whose AP that of the others is compared; with a teacher,
+            what they close of the gap between the two is reported.
 
     Returns:
         The tables.
@@ -66,7 +74,9 @@ def analyze(
             data's.
     """
     settings = settings or AnalysisSettings()
-    _check_names(subjects)
+    _check_names(subjects, teacher, baseline)
+    if settings.onnx:
+        import_extra("onnxruntime")
     data = load_config(data_config or subjects[0].config, options)
     check_data(data, ("test",))
     root = Path(out_dir)
@@ -74,6 +84,7 @@ def analyze(
     for number, subject in enumerate(subjects, start=1):
         print(f"\n== detector {number} of {len(subjects)}: {subject.name} ==", flush=True)
         results.append(_finish(subject, data, settings, root / "models" / subject.name))
+    results = with_gains(results, teacher, baseline)
     written = write_report(root, results, settings.score_thr)
     tables = format_tables(results)
     print(f"\n{tables}\n", flush=True)
@@ -82,7 +93,7 @@ def analyze(
     return tables
 
 
-def _check_names(subjects: Sequence[Subject]) -> None:
+def _check_names(subjects: Sequence[Subject], teacher: str | None, baseline: str | None) -> None:
     if not subjects:
         raise ValueError("nothing to analyse: give at least one config and its checkpoint.")
     names = [subject.name for subject in subjects]
@@ -95,6 +106,11 @@ def _check_names(subjects: Sequence[Subject]) -> None:
     strange = [name for name in names if Path(name).name != name or name in ("", ".", "..")]
     if strange:
         raise ValueError(f"--names: {', '.join(map(repr, strange))} cannot be a folder's name.")
+    for option, name in (("--teacher", teacher), ("--baseline", baseline)):
+        if name is not None and name not in names:
+            raise ValueError(f"{option} {name} is none of {', '.join(names)}.")
+    if teacher is not None and baseline is None:
+        raise ValueError(f"--teacher {teacher}: the gap to which detector? Give --baseline NAME.")
 
 
 def _finish(
@@ -125,7 +141,7 @@ def _finish(
     _check_classes(subject, checkpoint_classes(checkpoint), count_classes(model), truth.classes)
     folder.mkdir(parents=True, exist_ok=True)
     analysis = DetectorAnalysis(
-        subject, model.to(get_device()).eval(), loader, truth, settings, folder
+        subject, config, model.to(get_device()).eval(), loader, truth, settings, folder
     )
     result = analysis.run()
     content = json.dumps({"fingerprint": fingerprint, **asdict(result)}, indent=1)

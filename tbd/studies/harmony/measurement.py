@@ -1,5 +1,6 @@
 """One detector on one data set: its detections, its maps, and what its NMS removed."""
 
+import copy
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -10,21 +11,25 @@ from typing import Any
 import numpy as np
 import torch
 from mmdet.models.detectors.base import BaseDetector
+from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.utils import track_iter_progress
 
 from tbd.detectors import predict_densely
 from tbd.evaluation.agreement import CALIBRATION_BINS, calibration_bins
+from tbd.evaluation.average_precision import class_precisions
 from tbd.evaluation.dense_recorder import DenseRecorder, input_ground_truth
 from tbd.evaluation.harmony import HarmonyMetric, ImageRecord
 from tbd.files import replacing
 from tbd.harmony import HarmonyScoreHead
 from tbd.harmony.functional import Norm
 from tbd.predictions import UnsupportedHeadError
+from tbd.studies.class_table import PREFIX
 from tbd.studies.glossary import in_studies
 from tbd.studies.harmony.ground_truth import GroundTruth
 from tbd.studies.harmony.nms_trace import draw_worst, measure_nms, trace_nms
-from tbd.studies.harmony.report import HarmonyResult, SavedPicture
+from tbd.studies.harmony.result import HarmonyResult, SavedPicture
+from tbd.studies.onnx_latency import export_to_time, onnx_latencies
 from tbd.studies.operations import count_multiply_adds
 from tbd.visualization.map_pictures import cell_offset, input_picture, map_arrays, map_strides
 from tbd.visualization.maps import HARMONY_LIMITS, MapColumn, draw_maps
@@ -61,6 +66,7 @@ class AnalysisSettings:
         pictures: Numbers of the images whose maps are drawn.
         nms_images: Number of images, from the first on, in which boxes are traced through NMS.
         max_pairs: Most pairs of boxes that are drawn.
+        onnx: Whether the detectors are timed in onnxruntime too.
     """
 
     score_thr: float = 0.3
@@ -68,6 +74,7 @@ class AnalysisSettings:
     pictures: tuple[int, ...] = (0, 1)
     nms_images: int = 100
     max_pairs: int = 8
+    onnx: bool = False
 
 
 _TIMED_IMAGES = 20
@@ -78,6 +85,7 @@ class DetectorAnalysis:
 
     Args:
         subject: The detector.
+        config: Its config, or that of the distillation whose student it is.
         model: It, built and loaded, in eval mode.
         loader: The data through its test pipeline, every image once and in order.
         truth: Ground truth of these data.
@@ -88,6 +96,7 @@ class DetectorAnalysis:
     def __init__(
         self,
         subject: Subject,
+        config: Config,
         model: BaseDetector,
         loader: Any,
         truth: GroundTruth,
@@ -95,6 +104,7 @@ class DetectorAnalysis:
         folder: Path,
     ) -> None:
         self._subject = subject
+        self._config = config
         self._model = model
         self._loader = loader
         self._truth = truth
@@ -118,6 +128,7 @@ class DetectorAnalysis:
             with recorder:
                 self._predict(metric)
         figures = _Histograms.of(metric.results, self._settings.score_thr)
+        class_aps = self._class_aps(metric.results)
         values = metric.evaluate(len(self._loader.dataset))
         metrics = {key.removeprefix("harmony/"): value for key, value in values.items()}
         nms, pairs = self._trace_nms()
@@ -125,12 +136,19 @@ class DetectorAnalysis:
             notes.append(
                 "No boxes were traced through NMS: the detector has none, or one that rescores."
             )
+        costs = self._costs()
+        if self._settings.onnx:
+            exported = export_to_time(self._config, copy.deepcopy(self._model).cpu())
+            if isinstance(exported, str):
+                notes.append(f"Not timed in onnxruntime: {exported}")
+            else:
+                costs |= {"onnx_milliseconds": onnx_latencies({"": exported})[""]}
         return HarmonyResult(
             name=self._subject.name,
             config=self._subject.config,
             checkpoint=self._subject.checkpoint,
             num_images=len(self._loader.dataset),
-            metrics=in_studies({**metrics, **(nms or {}), **self._costs()}),
+            metrics={**in_studies({**metrics, **(nms or {}), **costs}), **class_aps},
             iou_histogram=figures.iou,
             density=figures.density,
             calibration=figures.calibration,
@@ -138,6 +156,22 @@ class DetectorAnalysis:
             pairs=pairs,
             notes=notes,
         )
+
+    def _class_aps(self, records: Sequence[ImageRecord]) -> dict[str, float]:
+        """AP of each class in percent, by names that begin with :data:`PREFIX`."""
+        # COCO's order, which decides between detections of equal score.
+        ordered = sorted(records, key=lambda record: record.image_id)
+        found = class_precisions(
+            [record.scores for record in ordered],
+            [record.labels for record in ordered],
+            [record.by_score for record in ordered],
+            [record.positives for record in ordered],
+        )
+        names = self._truth.classes or ()
+        return {
+            f"{PREFIX}{names[label] if label < len(names) else label}": 100 * value
+            for label, value in found.items()
+        }
 
     def _costs(self) -> dict[str, float]:
         """Parameters, operations and time of an image."""

@@ -4,16 +4,18 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from tbd.evaluation.agreement import HARMONIOUS, iou_share_names
 from tbd.files import write_file
+from tbd.studies.class_table import MOST_CLASSES, PREFIX, class_table
+from tbd.studies.comparison.losses import read_losses
 from tbd.studies.glossary import GLOSSARY
+from tbd.studies.harmony.result import HarmonyResult, SavedPicture
 from tbd.visualization.harmony_figures import (
     draw_calibration,
     draw_iou_histogram,
@@ -21,69 +23,7 @@ from tbd.visualization.harmony_figures import (
 )
 from tbd.visualization.html_report import Picture, Section, render_html
 from tbd.visualization.markdown import markdown_table
-
-
-@dataclass(frozen=True)
-class SavedPicture:
-    """A picture in the folder of a detector.
-
-    Attributes:
-        file: Name of the PNG file.
-        title: What it shows.
-    """
-
-    file: str
-    title: str
-
-
-@dataclass(frozen=True)
-class HarmonyResult:
-    """What was found about one detector.
-
-    Attributes:
-        name: Its name.
-        config: Its config file.
-        checkpoint: Its weights.
-        num_images: Images that it was run on.
-        metrics: Values of :class:`tbd.evaluation.HarmonyMetric`, and what NMS removed, by their
-            names in :data:`tbd.studies.glossary.GLOSSARY`.
-        iou_histogram: Confident detections in equal bins of the IoU.
-        density: Detections in equal cells [score, IoU].
-        calibration: Per bin of the score the number of detections, the sum of their scores and
-            that of their IoUs.
-        maps: Pictures of its harmony maps.
-        pairs: Picture of boxes that NMS removed, if there is one.
-        notes: What could not be measured, and why.
-    """
-
-    name: str
-    config: str
-    checkpoint: str
-    num_images: int
-    metrics: Mapping[str, float]
-    iou_histogram: Sequence[int]
-    density: Sequence[Sequence[int]]
-    calibration: Sequence[Sequence[float]]
-    maps: Sequence[SavedPicture]
-    pairs: SavedPicture | None
-    notes: Sequence[str]
-
-    @classmethod
-    def of(cls, content: Mapping[str, Any]) -> "HarmonyResult":
-        """Read a result that was written as JSON."""
-        pairs = content["pairs"]
-        return cls(
-            **{
-                **content,
-                "maps": [SavedPicture(**picture) for picture in content["maps"]],
-                "pairs": pairs and SavedPicture(**pairs),
-            }
-        )
-
-    def renamed(self, name: str, config: str, checkpoint: str) -> "HarmonyResult":
-        """The same result of the same detector under another name and other paths."""
-        return replace(self, name=name, config=config, checkpoint=checkpoint)
-
+from tbd.visualization.training_curves import draw_training_curves
 
 _AGREEMENT = (
     "harmony_score",
@@ -95,14 +35,22 @@ _AGREEMENT = (
     "mean_iou",
 )
 _TABLES = {
-    "Scores against localization": ("ap", "oracle_ap", "ap_lost", "num_detections", *_AGREEMENT),
+    "Scores against localization": (
+        "ap",
+        "gain",
+        "gap_closed",
+        "oracle_ap",
+        "ap_lost",
+        "num_detections",
+        *_AGREEMENT,
+    ),
     "Placement of confident detections": tuple(iou_share_names()),
     "Dense predictions before NMS": (
         "dense_num_predictions",
         *(f"dense_{name}" for name in _AGREEMENT),
     ),
     "What NMS removed": ("nms_images", "nms_objects", "nms_better_suppressed", "nms_iou_lost"),
-    "Costs": ("params", "gflops", "milliseconds"),
+    "Costs": ("params", "gflops", "milliseconds", "onnx_milliseconds"),
 }
 """Title of each table → its columns, names out of the glossary."""
 
@@ -110,8 +58,11 @@ _TABLES = {
 def format_tables(results: Sequence[HarmonyResult]) -> str:
     """Format every table that has values as Markdown, under its title."""
     tables = {title: _table(results, columns) for title, columns in _TABLES.items()}
+    tables["AP of each class"] = _class_table(results)
     return "\n\n".join(
-        f"{title}\n\n{markdown_table(rows)}" for title, rows in tables.items() if len(rows[0]) > 1
+        f"{title}\n\n{markdown_table(rows)}"
+        for title, rows in tables.items()
+        if rows and len(rows[0]) > 1
     )
 
 
@@ -151,6 +102,18 @@ def _table(results: Sequence[HarmonyResult], columns: Sequence[str]) -> list[lis
     return rows
 
 
+def _class_table(results: Sequence[HarmonyResult]) -> list[list[str]]:
+    aps = {
+        result.name: {
+            key.removeprefix(PREFIX): value
+            for key, value in result.metrics.items()
+            if key.startswith(PREFIX)
+        }
+        for result in results
+    }
+    return class_table(aps, lambda name, label: f"{aps[name][label]:.1f}", "detector")
+
+
 def _cell(value: float | None, key: str) -> str:
     return "–" if value is None else format(value, GLOSSARY[key].number_format)
 
@@ -181,6 +144,10 @@ def _figures(results: Sequence[HarmonyResult], score_thr: float) -> Iterator[tup
     yield "iou_histogram", _png(draw_iou_histogram(histograms, score_thr))
     yield "score_iou_density", _png(draw_score_iou_density(densities, score_thr))
     yield "calibration", _png(draw_calibration(calibration, score_thr))
+    losses = {result.name: read_losses(Path(result.checkpoint).parent) for result in results}
+    panels = {name: curves for name, curves in losses.items() if curves}
+    if panels:
+        yield "losses", _png(draw_training_curves(panels))
 
 
 def _png(figure: Figure) -> bytes:
@@ -248,6 +215,15 @@ def _html(
             ],
         ),
     ]
+    classes = _class_table(results)
+    if classes:
+        sections.append(
+            Section(
+                "AP of each class",
+                [f"Of more than {MOST_CLASSES} classes those that differ most are shown."],
+                classes,
+            )
+        )
     if len(dense[0]) > 1:
         sections.append(
             Section(
@@ -293,9 +269,23 @@ def _html(
                 "Costs",
                 [
                     "Parameters; multiply-adds up to the head's outputs on the first image, as "
-                    "MMEngine counts them; the median time of an image, on this machine."
+                    "MMEngine counts them; the median time of an image on this machine, one detector "
+                    "after the other, so that what else it does falls on one of them."
                 ],
                 costs,
+            )
+        )
+    if "losses" in figures:
+        sections.append(
+            Section(
+                "Trainings",
+                ["Of the checkpoints that lie beside the log of their training."],
+                pictures=[
+                    Picture(
+                        figures["losses"],
+                        "The student's own loss and that of each term, with its weight.",
+                    )
+                ],
             )
         )
     notes = [f"{result.name}: {note}" for result in results for note in result.notes]

@@ -16,7 +16,9 @@ from tbd.predictions import UnsupportedHeadError
 from tbd.studies.glossary import GLOSSARY
 from tbd.studies.harmony import AnalysisSettings, Subject, analyze, measurement
 from tbd.studies.harmony.analysis import _fingerprint as fingerprint
+from tbd.studies.harmony.gains import with_gains
 from tbd.studies.harmony.measurement import DetectorAnalysis
+from tbd.studies.harmony.result import HarmonyResult
 
 SETTINGS = AnalysisSettings(score_thr=0.2, pictures=(1,), nms_images=4)
 NUMBERS = AnalysisSettings(score_thr=0.2, pictures=(), nms_images=1)
@@ -230,6 +232,10 @@ def test_arguments_that_do_not_fit(folder):
         analyze([Subject("a/b", subject.config, subject.checkpoint)], folder / "out")
     with pytest.raises(ValueError, match=r"no image number 8; the data set has 8 images"):
         analyze([subject], folder / "out", AnalysisSettings(pictures=(0, 8)))
+    with pytest.raises(ValueError, match=r"--baseline best is none of plain"):
+        analyze([subject], folder / "out", baseline="best")
+    with pytest.raises(ValueError, match=r"--teacher plain: the gap to which detector"):
+        analyze([subject], folder / "out", teacher="plain")
     with pytest.raises(FileNotFoundError, match=r"none\.pth"):
         analyze([Subject("plain", subject.config, "none.pth")], folder / "out")
 
@@ -263,3 +269,38 @@ def test_weights_in_bfloat16_have_a_fingerprint():
     weights = {"one": torch.ones(2, dtype=torch.bfloat16), "flag": torch.tensor(True)}
     other = weights | {"one": torch.tensor([1.0, 2.0], dtype=torch.bfloat16)}
     assert fingerprint(weights) == fingerprint(dict(weights)) != fingerprint(other)
+
+
+def test_gap_classes_losses_and_onnxruntime(folder):
+    pytest.importorskip("onnxruntime")
+    subjects = [make(folder, name, retinanet(), seed) for seed, name in enumerate("ab")]
+    log = folder / "20260101_000000" / "vis_data" / "scalars.json"
+    log.parent.mkdir(parents=True)
+    log.write_text('{"loss": 3.0, "loss_cls": 1.0, "hd.loss_harmony": 2.0, "step": 1}\n')
+    settings = AnalysisSettings(score_thr=0.2, pictures=(), nms_images=1, onnx=True)
+    roles = dict(teacher="a", baseline="b")
+    tables = analyze(subjects, folder / "out", settings, **roles)
+    found = {name: result["metrics"] for name, result in results(folder).items()}
+    for metrics in found.values():
+        of_classes = [value for key, value in metrics.items() if key.startswith("ap/")]
+        assert np.mean(of_classes) == pytest.approx(metrics["ap"])
+        assert metrics["onnx_milliseconds"] > 0
+    assert found["a"]["gain"] == found["a"]["ap"] - found["b"]["ap"]
+    assert "gain" not in found["b"]
+    head = next(line for line in tables.splitlines() if line.startswith("| detector"))
+    assert "gain" in head
+    assert all(name in tables.partition("AP of each class")[2] for name in CLASSES)
+    assert (folder / "out" / "figures" / "losses.png").stat().st_size > 5000
+    assert "onnxruntime" in (folder / "out" / "report.html").read_text()
+
+
+def test_the_gap_needs_a_teacher_that_is_better():
+    def result(name, ap):
+        return HarmonyResult(name, "", "", 1, {"ap": ap}, (), (), (), (), None, ())
+
+    detectors = [result("teacher", 50.0), result("plain", 40.0), result("tbd", 44.0)]
+    teacher, plain, tbd = (r.metrics for r in with_gains(detectors, "teacher", "plain"))
+    assert (teacher["gain"], tbd["gain"], tbd["gap_closed"]) == (10.0, 4.0, 40.0)
+    assert plain.keys() == {"ap"}
+    assert "gap_closed" not in with_gains(detectors, "plain", "teacher")[2].metrics
+    assert with_gains(detectors, None, None) == detectors
