@@ -269,8 +269,8 @@ def _html(
                 "Costs",
                 [
                     "Parameters; multiply-adds up to the head's outputs on the first image, as "
-                    "MMEngine counts them; the median time of an image on this machine, measured one "
-                    "detector after the other, so that other work may slow one of them alone."
+                    "MMEngine counts them; the median time of an image on this machine, measured "
+                    "one detector after the other, so that other work may slow one of them alone."
                 ],
                 costs,
             )
