@@ -53,7 +53,7 @@ def learn(wrap: Any, images: list[dict[str, Any]]) -> torch.nn.Module:
     return wrapped
 
 
-def one_rank(rank: int, folder: str) -> None:
+def learn_both_ways(rank: int, folder: str) -> None:
     dist.init_process_group("gloo", f"file://{folder}/rendezvous", rank=rank, world_size=2)
     # No object on one of the ranks.
     images = tiny.samples(boxes=3 * rank)
@@ -71,18 +71,8 @@ def one_rank(rank: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
-@pytest.mark.slow
-def test_a_sharded_student_learns_what_a_replicated_one_does(tmp_path):
-    multiprocessing.spawn(one_rank, (str(tmp_path),), nprocs=2)
-    (first, sharded), (second, _) = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
-    assert first.keys() == sharded.keys()
-    assert not any("teacher" in key for key in sharded)
-    for key, expected in first.items():
-        torch.testing.assert_close(sharded[key], expected, msg=key)
-        torch.testing.assert_close(second[key], expected, msg=key)
-
-
-def one_training(rank: int, config: str, work_dir: str, port: str) -> None:
+def one_rank(rank: int, folder: str, port: str) -> None:
+    learn_both_ways(rank, folder)
     os.environ |= dict(
         RANK=str(rank),
         LOCAL_RANK=str(rank),
@@ -91,26 +81,43 @@ def one_training(rank: int, config: str, work_dir: str, port: str) -> None:
         MASTER_PORT=port,
         CUDA_VISIBLE_DEVICES="",
     )
-    train(config, work_dir, launcher="pytorch")
+    train(f"{folder}/run.py", f"{folder}/work", launcher="pytorch")
 
 
-@pytest.mark.slow
-def test_a_sharded_run_leaves_a_checkpoint_that_can_be_exported(tmp_path):
-    write_data(tmp_path / "data")
-    content = config_dict(tmp_path / "data", tiny.wrapper(), epochs=1)
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory):
+    """What two processes left; starting them takes longer than what they do."""
+    folder = tmp_path_factory.mktemp("ranks")
+    write_data(folder / "data")
+    content = config_dict(folder / "data", tiny.wrapper(), epochs=1)
     content |= dict(
         runner_type="FlexibleRunner",
         strategy=STRATEGY,
         custom_hooks=[dict(type="tbd.StudentExportHook")],
     )
-    config = write_config(tmp_path / "run.py", content)
-    work_dir = tmp_path / "work"
-    multiprocessing.spawn(one_training, (config, str(work_dir), free_port()), nprocs=2)
-    checkpoint = load_checkpoint(str(work_dir / "epoch_1.pth"))
+    write_config(folder / "run.py", content)
+    multiprocessing.spawn(one_rank, (str(folder), free_port()), nprocs=2)
+    return folder
+
+
+@pytest.mark.slow
+def test_a_sharded_student_learns_what_a_replicated_one_does(ranks):
+    (first, sharded), (second, _) = (torch.load(ranks / f"{rank}.pt") for rank in range(2))
+    assert first.keys() == sharded.keys()
+    assert not any("teacher" in key for key in sharded)
+    for key, expected in first.items():
+        torch.testing.assert_close(sharded[key], expected, msg=key)
+        torch.testing.assert_close(second[key], expected, msg=key)
+
+
+@pytest.mark.slow
+def test_a_sharded_run_leaves_a_checkpoint_that_can_be_exported(ranks, tmp_path):
+    config, saved = str(ranks / "run.py"), str(ranks / "work" / "epoch_1.pth")
+    checkpoint = load_checkpoint(saved)
     model = MODELS.build(Config.fromfile(config).model)
     assert checkpoint["state_dict"].keys() == model.state_dict().keys()
-    export_student(config, str(work_dir / "epoch_1.pth"), str(tmp_path / "exported"))
-    exported = load_checkpoint(str(tmp_path / "exported" / "student.pth"))["state_dict"]
+    export_student(config, saved, str(tmp_path))
+    exported = load_checkpoint(str(tmp_path / "student.pth"))["state_dict"]
     assert exported.keys() == model.student.state_dict().keys()
 
 
