@@ -51,7 +51,7 @@ class PairTrial:
         student: Class name of the student.
         teacher: Class name of the teacher.
         own_terms: Types of the terms that the config itself has.
-        terms: By type, each term of the config and each other that there is.
+        terms: By type, each term of the config and each other that was tried.
         missing: What the student's own training needs and this environment
             lacks; empty where the pair was trained.
         seconds: Duration of the trial.
@@ -66,15 +66,15 @@ class PairTrial:
     seconds: float
 
 
-def try_pair(config: str, full_width: bool = False) -> PairTrial:
+def try_pair(config: str, full_width: bool = False, all_terms: bool = True) -> PairTrial:
     """Train a distillation for two steps, export its student and run that in plain MMDetection.
-
-    Beside the terms of the config every other term that the pair accepts takes part.
 
     Args:
         config: Config file of the distillation; a plain detector, ``mmdet::…`` or a file, is
             distilled into itself.
         full_width: Train the detectors as they are, not scaled down.
+        all_terms: Beside the terms of the config every other term that the pair accepts takes
+            part.
 
     Returns:
         What was found.
@@ -87,7 +87,7 @@ def try_pair(config: str, full_width: bool = False) -> PairTrial:
     with tempfile.TemporaryDirectory() as work_dir:
         cfg = trial_config(config, work_dir, full_width)
         own_terms = tuple(term["type"] for term in cfg.model.distill.values() if term)
-        runner, refusals = _build_with_all_terms(cfg)
+        runner, refusals = _build_with_all_terms(cfg) if all_terms else (Runner.from_cfg(cfg), {})
         model = runner.model
         probe = Probe()
         # Before averaging of weights makes its copy.
