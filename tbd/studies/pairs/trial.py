@@ -100,7 +100,7 @@ def try_pair(config: str, full_width: bool = False, all_terms: bool = True) -> P
                 raise
             missing = "the student's own loss needs scikit-learn"
         else:
-            probe.check(model)
+            probe.check(model, all_terms)
             check_export(config, cfg, runner)
     return PairTrial(
         name=config_name(config),
