@@ -1,8 +1,8 @@
 """Check the compatibility of pairs: two training steps on noise, the export, the stock detector.
 
 Widths are scaled down and weights random, so nothing is downloaded and a config takes seconds.
-Without CONFIG, all shipped distillations are tried, and MMDetection's other detectors, each
-distilled into itself.
+Without CONFIG, all shipped pairs are tried, and MMDetection's other detectors, each distilled into
+itself.
 
 Example::
 
@@ -14,7 +14,7 @@ import argparse
 from tbd.compat import configs_dir
 from tbd.studies.pairs import (
     OTHER_DETECTORS,
-    shipped_distillations,
+    shipped_pairs,
     try_pairs,
     write_pair_tables,
 )
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Try the pairs."""
-    configs = args.configs or [*shipped_distillations(configs_dir()), *OTHER_DETECTORS]
+    configs = args.configs or [*shipped_pairs(configs_dir()), *OTHER_DETECTORS]
     trials, errors = try_pairs(
         configs, args.jobs, args.full_width, lambda line: print(line, flush=True)
     )

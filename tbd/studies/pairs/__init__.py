@@ -3,14 +3,14 @@
 from tbd.studies.pairs.probe import BrokenDistillationError
 from tbd.studies.pairs.table import write_pair_tables
 from tbd.studies.pairs.trial import PairTrial, TermTrial, try_pair, try_pairs
-from tbd.studies.pairs.zoo import OTHER_DETECTORS, shipped_distillations
+from tbd.studies.pairs.zoo import OTHER_DETECTORS, shipped_pairs
 
 __all__ = [
     "OTHER_DETECTORS",
     "BrokenDistillationError",
     "PairTrial",
     "TermTrial",
-    "shipped_distillations",
+    "shipped_pairs",
     "try_pair",
     "try_pairs",
     "write_pair_tables",

@@ -25,7 +25,7 @@ def pair_tables(trials: Sequence[PairTrial]) -> str:
     reasons: list[str] = []
     sections = []
     for title, column, chosen in (
-        ("Shipped configs", "config", [trial for trial in trials if trial.own_terms]),
+        ("Shipped pairs", "config", [trial for trial in trials if trial.own_terms]),
         (
             "Other detectors, distilled into themselves",
             "config of MMDetection",

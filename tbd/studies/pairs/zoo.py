@@ -1,5 +1,6 @@
 """The distillations whose compatibility is checked when none is named."""
 
+import json
 from pathlib import Path
 
 from tbd.detectors.model_config import WRAPPER_TYPES
@@ -44,8 +45,28 @@ OTHER_DETECTORS = (
 """One config of each family that no shipped config distills."""
 
 
-def shipped_distillations(folder: str | Path) -> list[str]:
-    """Paths of all distillation configs in a folder, then in those inside it but ``_base_``."""
-    paths = sorted(Path(folder).rglob("*.py"), key=lambda path: (len(path.parts), path))
-    paths = [path for path in paths if "_base_" not in path.parts]
-    return [str(path) for path in paths if load_config(str(path)).model.type in WRAPPER_TYPES]
+def shipped_pairs(folder: str | Path) -> list[str]:
+    """One distillation config of each pair in a folder and in those inside it but ``_base_``.
+
+    Configs that differ in their terms alone are one pair, for which the first stands, TBD's where
+    there is one. A pair is the student and the teacher with all their options.
+
+    Args:
+        folder: Folder of configs.
+
+    Returns:
+        Their paths, those at the top first.
+    """
+    paths = sorted(
+        Path(folder).rglob("*.py"),
+        key=lambda path: (len(path.parts), not path.stem.startswith("tbd_"), path),
+    )
+    pairs: dict[str, str] = {}
+    for path in paths:
+        if "_base_" in path.parts:
+            continue
+        model = load_config(str(path)).model
+        if model.type in WRAPPER_TYPES:
+            content = {key: value for key, value in model.to_dict().items() if key != "distill"}
+            pairs.setdefault(json.dumps(content, sort_keys=True, default=str), str(path))
+    return list(pairs.values())

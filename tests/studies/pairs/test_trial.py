@@ -16,7 +16,7 @@ from tbd.detectors.frozen_teacher import FrozenTeacher
 from tbd.distill import PearsonFeatureDistillation
 from tbd.engine import export_student
 from tbd.registry import MODELS
-from tbd.studies.pairs import BrokenDistillationError, try_pair, try_pairs
+from tbd.studies.pairs import BrokenDistillationError, shipped_pairs, try_pair, try_pairs
 from tbd.studies.pairs.trial_config import trial_config
 
 
@@ -35,17 +35,11 @@ def shipped_trials(request):
     with ProcessPoolExecutor(
         jobs, context, initializer=torch.set_num_threads, initargs=(1,)
     ) as pool:
+        pairs = set(shipped_pairs(ROOT))
         yield {
-            config: pool.submit(
-                try_pair, str(ROOT / config), all_terms=_stands_for_its_pair(config)
-            )
-            for config in chosen
+            config: pool.submit(try_pair, path, all_terms=path in pairs)
+            for config, path in ((config, str(ROOT / config)) for config in chosen)
         }
-
-
-def _stands_for_its_pair(config):
-    # Most other folders distil the same pairs, by one method each.
-    return Path(config).parent.name in ("", "tbd", "detrdistill")
 
 
 @pytest.mark.slow
