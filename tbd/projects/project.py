@@ -21,6 +21,7 @@ from tbd.engine.config import load_config
 from tbd.files import write_file
 from tbd.projects.data_folder import Data, read_data
 from tbd.projects.recipe import Recipe
+from tbd.projects.schedule import fit_schedule
 
 _PARTS = ("train", "val")
 CONFIGS = ("teacher", "student", "distilled")
@@ -110,7 +111,7 @@ def new_project(
         for name, recipe in recipes.items():
             start = teacher_ckpt if name == "teacher" and not ready else None
             _write(draft / f"{name}.py", _detector_config(name, recipe, found, target, start))
-        checkpoint = teacher_ckpt if ready else _last_checkpoint(recipes["teacher"], target)
+        checkpoint = teacher_ckpt if ready else _last_checkpoint(recipes["teacher"], found, target)
         method = _write_distilled(draft, target, str(checkpoint))
         _move(draft, target)
     finally:
@@ -200,10 +201,19 @@ def _scale(data: Data, recipes: Mapping[str, Recipe]) -> tuple[int, int] | None:
 def _detector_config(name: str, recipe: Recipe, data: Data, target: Path, start: str | None) -> str:
     what = "teacher" if name == "teacher" else "plain student"
     rate, batch = recipe.learning_rate(), recipe.batch()
+    schedule = fit_schedule(recipe, len(data.train.sizes()))
+    longer = schedule.settings if schedule else {}
+    length = ""
+    if schedule and longer:
+        length = (
+            f" Trained for {schedule.epochs} epochs, {schedule.steps:,} steps, in place of the "
+            f"recipe's {recipe.epochs()}, which are few on so few images; the schedule is "
+            "stretched with them."
+        )
     lines = [
         _docstring(
             f"The {what}: {recipe.name} on the data of data.py.\n\n"
-            f"The learning rate is for {batch} images a step, on one device."
+            f"The learning rate is for {batch} images a step, on one device.{length}"
         ),
         "",
         f"_base_ = [{recipe.name!r}, 'data.py']",
@@ -226,6 +236,7 @@ def _detector_config(name: str, recipe: Recipe, data: Data, target: Path, start:
     if rate is not None:
         lines.append(f"optim_wrapper = dict(optimizer=dict(lr={rate:.3g}))")
         lines.append(f"auto_scale_lr = dict(base_batch_size={batch})")
+    lines += [f"{key} = {_source(value)}" for key, value in longer.items()]
     return "\n".join(lines)
 
 
@@ -266,23 +277,29 @@ def _check(config: Path) -> None:
         build_trial(cfg.model)
 
 
-def _last_checkpoint(recipe: Recipe, target: Path) -> Path:
-    epochs = recipe.epochs()
-    name = f"iter_{recipe.cfg.train_cfg.max_iters}" if epochs is None else f"epoch_{epochs}"
+def _last_checkpoint(recipe: Recipe, data: Data, target: Path) -> Path:
+    schedule = fit_schedule(recipe, len(data.train.sizes()))
+    iterations = recipe.cfg.train_cfg.get("max_iters")
+    name = f"iter_{iterations}" if schedule is None else f"epoch_{schedule.epochs}"
     return target / "work_dirs" / "teacher" / f"{name}.pth"
 
 
 def _length(recipe: Recipe, data: Data) -> list[str]:
-    epochs = recipe.epochs()
-    if epochs is None:
+    schedule = fit_schedule(recipe, len(data.train.sizes()))
+    if schedule is None:
         return []
-    steps = epochs * -(-len(data.train.sizes()) // recipe.batch())
-    if steps >= _FEW_STEPS:
-        return []
-    return [
-        f"{epochs} epochs are {steps} steps of {recipe.batch()} images, few for a detector: more "
-        "epochs (train_cfg.max_epochs, and the milestones of param_scheduler) will help"
-    ]
+    found = []
+    if schedule.settings:
+        found.append(
+            f"{recipe.epochs()} epochs of the recipe would be too few steps on so few images: the "
+            f"configs say {schedule.epochs}, which are {schedule.steps:,} steps"
+        )
+    if schedule.steps < _FEW_STEPS:
+        found.append(
+            f"{schedule.steps:,} steps of {recipe.batch()} images are few for a detector; more "
+            "images will help most, and a --teacher-ckpt of a detector trained on COCO"
+        )
+    return found
 
 
 def _write(path: Path, text: str) -> None:

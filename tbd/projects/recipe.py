@@ -103,6 +103,14 @@ class Recipe:
         length = self.cfg.train_cfg.get("max_epochs")
         return None if length is None else int(length)
 
+    def repeats(self) -> int:
+        """How often an epoch shows every image."""
+        times, node = 1, self.cfg.train_dataloader.dataset
+        while isinstance(node, Mapping):
+            times *= int(node.get("times", 1))
+            node = node.get("dataset")
+        return times
+
     def image_scale(self, sizes: list[tuple[int, int]]) -> tuple[int, int] | None:
         """A size to see images at: their own, if the recipe's is larger.
 

@@ -42,7 +42,7 @@ def test_three_configs_for_one_folder(data, tmp_path):
     assert [step.scale for step in dataset.pipeline if step.type == "Resize"] == [(64, 64)]
     assert student.optim_wrapper.optimizer.lr == pytest.approx(0.01 * 2 / 16)
     assert distilled.model.student == student.model
-    assert distilled.model.teacher_ckpt == "cells/work_dirs/teacher/epoch_12.pth"
+    assert distilled.model.teacher_ckpt == "cells/work_dirs/teacher/epoch_100.pth"
     assert (distilled.work_dir, student.work_dir) == (
         "cells/work_dirs/distilled",
         "cells/work_dirs/student",
