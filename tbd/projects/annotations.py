@@ -1,5 +1,6 @@
 """Annotations in COCO's format: read, looked through, split."""
 
+import math
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -96,20 +97,53 @@ def check_annotations(content: Mapping[str, Any], file: Path) -> None:
             for annotation in content["annotations"]
             if annotation["image_id"] not in ids
             or annotation["category_id"] not in categories
-            or len(annotation["bbox"]) != 4
+            or not _is_box(annotation["bbox"])
         ]
+        names = [str(category["name"]).strip() for category in content["categories"]]
     except (KeyError, TypeError) as error:
         raise ValueError(f"{file} is not in COCO's format: {error!r}.") from error
     if lost:
         raise ValueError(
             f"{file}: {len(lost)} annotations refer to an image or a category that is not in the "
-            f"file, or have no box of four numbers; ids {shown(lost)}."
+            f"file, or have no box of four finite numbers; ids {shown(lost)}."
+        )
+    twice = sorted(name for name, count in Counter(names).items() if count > 1 or not name)
+    if twice:
+        raise ValueError(
+            f"{file}: categories need names that differ; nameless or named twice: "
+            f"{shown([repr(name) for name in twice])}."
         )
     if not content["images"] or not content["annotations"]:
         raise ValueError(
             f"{file} has {len(content['images'])} images and {len(content['annotations'])} boxes; "
             "there is nothing to learn from it."
         )
+
+
+def completed(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Annotations with the keys that MMDetection and COCO's evaluation ask for.
+
+    Returns:
+        The same content where nothing is missing, else a copy in which boxes have their ``area``,
+        ``iscrowd`` and ``id``.
+    """
+    needed = {"id", "area", "iscrowd"}
+    if all(needed <= annotation.keys() for annotation in content["annotations"]):
+        return content
+    annotations = [
+        {
+            "iscrowd": 0,
+            "area": annotation["bbox"][2] * annotation["bbox"][3],
+            **annotation,
+            "id": number,
+        }
+        for number, annotation in enumerate(content["annotations"], 1)
+    ]
+    return {**content, "annotations": annotations}
+
+
+def _is_box(box: Sequence[Any]) -> bool:
+    return len(box) == 4 and all(isinstance(v, int | float) and math.isfinite(v) for v in box)
 
 
 def split(whole: Annotations, share: float, seed: int) -> tuple[Annotations, Annotations]:

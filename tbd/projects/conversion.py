@@ -5,6 +5,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import ParseError
+from xml.parsers import expat
 
 import yaml
 
@@ -32,7 +34,10 @@ def read_voc(root: Path, files: Sequence[Path]) -> tuple[dict[str, Annotations],
         names = [file.stem for file in files if file.parent == folder]
         images = _images_beside(folder, names, root)
         notes += _orphans(folder, set(names), images)
-        found = datasets.from_pascal_voc(str(images), str(folder))
+        try:
+            found = datasets.from_pascal_voc(str(images), str(folder))
+        except ParseError as error:
+            raise ValueError(f"{_torn(files) or folder} is no XML: {error}.") from error
         part = _as_coco(found, images)
         part = part.with_classes(sorted(part.classes))
         name = _split_of(folder, root) if len(folders) > 1 else ""
@@ -59,7 +64,7 @@ def read_yolo(root: Path, files: Sequence[Path]) -> tuple[dict[str, Annotations]
         FileNotFoundError: The images or labels are not where the file says.
         ValueError: No file, or more than one, names classes.
     """
-    contents = {file: yaml.safe_load(file.read_text(encoding="utf-8")) for file in files}
+    contents = {file: _read_yaml(file) for file in files}
     named = {f: c for f, c in contents.items() if isinstance(c, dict) and c.get("names")}
     if len(named) != 1:
         raise ValueError(
@@ -80,6 +85,23 @@ def read_yolo(root: Path, files: Sequence[Path]) -> tuple[dict[str, Annotations]
     if not parts:
         raise FileNotFoundError(f"{file} names train and val folders that are not there.")
     return _same_classes(parts), notes
+
+
+def _torn(files: Sequence[Path]) -> Path | None:
+    """The first file that is no XML."""
+    for file in files:
+        try:
+            expat.ParserCreate().Parse(file.read_bytes(), True)
+        except expat.ExpatError:
+            return file
+    return None
+
+
+def _read_yaml(file: Path) -> Any:
+    try:
+        return yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{file} is no YAML: {error}.") from error
 
 
 def _supervision() -> Any:

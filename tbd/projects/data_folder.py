@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tbd.projects.annotations import Annotations, check_annotations, shown, split
+from tbd.projects.annotations import (
+    Annotations,
+    check_annotations,
+    completed,
+    shown,
+    split,
+)
 from tbd.projects.conversion import read_voc, read_yolo
 
 _FORMATS = "COCO (a .json), Pascal VOC (.xml) or YOLO (a .yaml with names, labels in .txt)"
@@ -62,11 +68,13 @@ def read_data(root: Path, val_share: float, seed: int) -> Data:
         raise FileNotFoundError(f"--data {root} holds no annotations that are known: {_FORMATS}.")
     notes: list[str] = []
     if jsons:
-        parts = _coco(root, jsons)
+        parts = _coco(root, jsons, notes)
     else:
         parts, more = read_voc(root, xmls) if xmls else read_yolo(root, yamls)
         notes += more
     train, val = _both(parts, val_share, seed, notes)
+    if not train.content["annotations"]:
+        raise ValueError(f"--data {root}: no image to train on has a box; nothing can be learnt.")
     for part in (train, val):
         _check_images(part)
     return Data(root, kinds[0], train, val, (*notes, *_remarks(train, val)))
@@ -81,7 +89,9 @@ def split_name(path: Path) -> str:
     return ""
 
 
-def _coco(root: Path, files: Mapping[Path, dict[str, Any]]) -> dict[str, Annotations]:
+def _coco(
+    root: Path, files: Mapping[Path, dict[str, Any]], notes: list[str]
+) -> dict[str, Annotations]:
     parts: dict[str, Annotations] = {}
     for file, content in files.items():
         name = split_name(file.relative_to(root))
@@ -95,7 +105,10 @@ def _coco(root: Path, files: Mapping[Path, dict[str, Any]]) -> dict[str, Annotat
             )
         check_annotations(content, file)
         images = _image_folder(root, file, content["images"], name)
-        parts[name] = Annotations(content, images, file)
+        whole = completed(content)
+        if whole is not content:
+            notes.append(f"{file} lacks area, iscrowd or id of boxes; a copy has them")
+        parts[name] = Annotations(whole, images, file if whole is content else None)
     return parts
 
 

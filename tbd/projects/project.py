@@ -26,6 +26,7 @@ from tbd.projects.schedule import fit_schedule
 _PARTS = ("train", "val")
 CONFIGS = ("teacher", "student", "distilled")
 _FEW_STEPS = 2000
+_CLASSES = "classes = ()"
 
 # What is distilled by, the first that the pair can carry.
 _TERMS = {
@@ -107,7 +108,8 @@ def new_project(
         raise PermissionError(f"{target} cannot be written: {error}.") from error
     try:
         files = _write_annotations(found, draft, target)
-        _write(draft / "data.py", _data_config(found, files, recipes))
+        text = _formatted(_data_config(found, files, recipes))
+        write_file(draft / "data.py", text.replace(_CLASSES, _class_list(found.train.classes)))
         for name, recipe in recipes.items():
             start = teacher_ckpt if name == "teacher" and not ready else None
             _write(draft / f"{name}.py", _detector_config(name, recipe, found, target, start))
@@ -175,7 +177,7 @@ def _data_config(data: Data, files: Mapping[str, str], recipes: Mapping[str, Rec
             f"Boxes to train on: {listed}{more}.{seen}"
         ),
         "",
-        f"classes = {data.train.classes!r}",
+        _CLASSES,
         "data = dict(",
     ]
     for name, part in (("train", data.train), ("val", data.val)):
@@ -303,9 +305,26 @@ def _length(recipe: Recipe, data: Data) -> list[str]:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a config, formatted as MMEngine formats those that it dumps."""
+    write_file(path, _formatted(text))
+
+
+def _formatted(text: str) -> str:
+    """Format a config as MMEngine formats those that it dumps."""
     formatted, _ = FormatCode(text, style_config={"based_on_style": "pep8", "column_limit": 100})
-    write_file(path, formatted)
+    return str(formatted)
+
+
+def _class_list(names: Sequence[str]) -> str:
+    """The list of classes; the formatter would take minutes for thousands."""
+    line = f"classes = {tuple(names)!r}"
+    if len(line) <= 100:
+        return line
+    lines = [""]
+    for name in map(repr, names):
+        if len(lines[-1]) + len(name) > 94:
+            lines.append("")
+        lines[-1] += f"{' ' if lines[-1] else ''}{name},"
+    return "\n".join(["classes = (", *(f"    {line}" for line in lines), ")"])
 
 
 def _docstring(text: str) -> str:

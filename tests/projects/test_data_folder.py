@@ -1,6 +1,7 @@
 """Folders of annotated images, in every format, whole and broken."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,10 @@ def test_formats_are_not_mixed_and_something_must_be_there(coco, tmp_path):
         (lambda c: c["annotations"][0].update(image_id=99), "1 annotations refer to an image"),
         (lambda c: c["annotations"][0].update(category_id=99), "or a category that is not"),
         (lambda c: c["images"][0].pop("width"), "not in COCO's format: KeyError"),
+        (lambda c: c["annotations"][0].update(bbox=["1", 2, 3, 4]), "four finite numbers"),
+        (lambda c: c["annotations"][0].update(bbox=[float("nan"), 2, 3, 4]), "four finite numbers"),
+        (lambda c: c["categories"][1].update(name=c["categories"][0]["name"]), "named twice"),
+        (lambda c: c["categories"][1].update(name=" "), "nameless or named twice: ''"),
     ],
 )
 def test_broken_annotations_are_refused(coco, change, message):
@@ -116,6 +121,38 @@ def test_a_torn_file_is_named(coco):
     (coco / "all.json").write_text(text[: len(text) // 2])
     with pytest.raises(ValueError, match=r"all\.json is no JSON"):
         read_data(coco, 0.2, 0)
+
+
+def test_torn_files_of_other_formats_are_named(coco, tmp_path):
+    voc, yolo = as_voc(coco, tmp_path / "voc"), as_yolo(coco, tmp_path / "yolo")
+    (voc / "Annotations" / "3.xml").write_text("<annotation><obj")
+    with pytest.raises(ValueError, match=r"3\.xml is no XML"):
+        read_data(voc, 0.2, 0)
+    next(yolo.glob("*.yaml")).write_text("names: [a, b")
+    with pytest.raises(ValueError, match=r"\.yaml is no YAML"):
+        read_data(yolo, 0.2, 0)
+
+
+def test_images_without_any_box_teach_nothing(coco, tmp_path):
+    voc = as_voc(coco, tmp_path / "voc")
+    for file in (voc / "Annotations").glob("*.xml"):
+        file.write_text(re.sub("<object>.*</object>", "", file.read_text(), flags=re.DOTALL))
+    with pytest.raises(ValueError, match="no image to train on has a box"):
+        read_data(voc, 0.2, 0)
+
+
+def test_keys_that_mmdetection_asks_for_are_added(coco):
+    content = json.loads((coco / "all.json").read_text())
+    for annotation in content["annotations"]:
+        annotation.pop("area"), annotation.pop("iscrowd")
+    content["annotations"][0]["bbox"] = [1, 2, 3, 4]
+    for name in ("train", "val"):
+        (coco / f"{name}.json").write_text(json.dumps(content))
+    (coco / "all.json").unlink()
+    found = read_data(coco, 0.2, 0)
+    assert any("lacks area, iscrowd or id" in note for note in found.notes)
+    first = found.train.content["annotations"][0]
+    assert (first["area"], first["iscrowd"], found.train.file) == (12, 0, None)
 
 
 def test_missing_images_are_named(coco, tmp_path):

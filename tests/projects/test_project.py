@@ -1,5 +1,6 @@
 """Configs for data of one's own: what stands in them, and that they are whole or not there."""
 
+import ast
 import json
 
 import pytest
@@ -9,6 +10,7 @@ from tiny_run import CLASSES, write_data
 
 from tbd.engine.config import load_config
 from tbd.projects import new_project
+from tbd.projects.project import _class_list as class_list
 from tbd.projects.recipe import Recipe, pair_recipes
 
 STUDENT = "mmdet::retinanet/retinanet_r18_fpn_1x_coco.py"
@@ -103,6 +105,16 @@ def test_nothing_is_overwritten_and_nothing_is_left_half_written(data, tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(PermissionError, match="cannot be written"):
         new_project(tmp_path / "file" / "inside", data, STUDENT, TEACHER)
+
+
+def test_thousands_of_classes_of_any_name_are_listed_at_once():
+    for names in (
+        ("Größe", "it's", 'a "b"', "back\\slash"),
+        *[(f"class {i}",) * i for i in (1, 20)],
+    ):
+        assert ast.literal_eval(class_list(names).removeprefix("classes = ")) == names
+    text = class_list([f"class {index}" for index in range(20_000)])
+    assert max(map(len, text.splitlines())) <= 100
 
 
 def test_recipes_must_be_recipes(data):

@@ -1,9 +1,11 @@
-"""A two-stage detector as a graph: region proposals, RoI features and box head."""
+"""A two-stage detector as a graph: region proposals, RoI features and box heads."""
+
+from typing import Any
 
 import torch
 from mmcv.ops import RoIAlign
 from mmdet.models.detectors import TwoStageDetector
-from mmdet.models.roi_heads import StandardRoIHead
+from mmdet.models.roi_heads import CascadeRoIHead, StandardRoIHead
 from mmdet.models.roi_heads.bbox_heads import ConvFCBBoxHead
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from torch import Tensor, nn
@@ -26,12 +28,14 @@ from tbd.predictions import build_adapter, check_box_head
 class TwoStageGraph(nn.Module):
     """Backbone, neck, RPN with its suppression, RoIAlign and box head.
 
+    The stages of a cascade follow one another: each refines the boxes of the one before, the last
+    one's boxes count, and the logits of all are averaged.
+
     Args:
-        detector: Faster R-CNN or its kin, in eval mode.
+        detector: Faster R-CNN, Cascade R-CNN or their kin, in eval mode.
 
     Raises:
-        UnexportableError: if its second stage is not one box head on the features of single
-            levels.
+        UnexportableError: if its second stage is not box heads on the features of single levels.
         UnsupportedHeadError: if its RPN or box head cannot be read.
     """
 
@@ -39,7 +43,7 @@ class TwoStageGraph(nn.Module):
 
     def __init__(self, detector: TwoStageDetector) -> None:
         super().__init__()
-        _check(detector)
+        self._stages = _stages(detector.roi_head)
         self.detector = detector
         rpn = detector.rpn_head
         self._proposals_of = build_adapter(rpn)
@@ -59,15 +63,19 @@ class TwoStageGraph(nn.Module):
         features = tuple(self.detector.extract_feat(images))
         proposals, found = self._propose(features, images)
         rois = _as_rois(proposals)
-        head = self.detector.roi_head.bbox_head
-        logits, deltas = head(_pool(self.detector.roi_head.bbox_roi_extractor, features, rois))
-        scores = at_least_float32(logits).softmax(dim=-1)[:, :-1]
+        logits = []
+        for extractor, head in self._stages[:-1]:
+            stage_logits, deltas = head(_pool(extractor, features, rois))
+            logits.append(at_least_float32(stage_logits))
+            rois = _refine(head, rois, logits[-1], deltas, images)
+        extractor, head = self._stages[-1]
+        stage_logits, deltas = head(_pool(extractor, features, rois))
+        logits.append(at_least_float32(stage_logits))
+        scores = torch.stack(logits).mean(dim=0).softmax(dim=-1)[:, :-1]
         images_and_proposals = proposals.shape[0], proposals.shape[1]
         scores = scores.reshape(*images_and_proposals, -1) * found.unsqueeze(-1)
         classes = 1 if head.reg_class_agnostic else int(head.num_classes)
-        repeated = rois[:, 1:].unsqueeze(1).expand(-1, classes, 4).flatten(0, 1)
-        boxes = head.bbox_coder.decode(repeated, at_least_float32(deltas).view(-1, 4))
-        boxes = clip(boxes.reshape(proposals.shape[0], -1, 4), images)
+        boxes = clip(_decode(head, rois, deltas).reshape(proposals.shape[0], -1, 4), images)
         if classes > 1:
             boxes = boxes.reshape(*images_and_proposals, classes, 4)
         return boxes, scores
@@ -113,25 +121,49 @@ def one_box_a_class(boxes: Tensor, scores: Tensor, threshold: float) -> Candidat
     return Candidates(boxes.flatten(1, 2), scores.flatten(1), labels.flatten(1))
 
 
-def _check(detector: TwoStageDetector) -> None:
-    roi_head = detector.roi_head
-    if type(roi_head)._bbox_forward is not StandardRoIHead._bbox_forward:
+def _stages(roi_head: Any) -> list[tuple[SingleRoIExtractor, ConvFCBBoxHead]]:
+    """RoI extractor and box head of each stage."""
+    forward = type(roi_head)._bbox_forward
+    if forward not in (StandardRoIHead._bbox_forward, CascadeRoIHead._bbox_forward):
         raise UnexportableError(
             f"{type(roi_head).__name__} feeds its box heads in a way of its own; of two-stage "
-            "detectors those are exported that have a StandardRoIHead, as Faster R-CNN has."
+            "detectors those are exported that have a StandardRoIHead, as Faster R-CNN has, or a "
+            "CascadeRoIHead, as Cascade R-CNN has."
         )
-    check_box_head(roi_head.bbox_head)
-    if roi_head.with_shared_head or not isinstance(roi_head.bbox_head, ConvFCBBoxHead):
-        raise UnexportableError(
-            f"{type(roi_head.bbox_head).__name__} behind a shared head is not exported; the box "
-            "head of Faster R-CNN with FPN (Shared2FCBBoxHead) is."
-        )
-    extractor = roi_head.bbox_roi_extractor
-    aligned = all(isinstance(layer, RoIAlign) for layer in extractor.roi_layers)
-    if type(extractor) is not SingleRoIExtractor or not aligned:
-        raise UnexportableError(
-            f"{type(extractor).__name__} is not exported; SingleRoIExtractor with RoIAlign is."
-        )
+    cascaded = forward is CascadeRoIHead._bbox_forward
+    heads = list(roi_head.bbox_head) if cascaded else [roi_head.bbox_head]
+    extractors = list(roi_head.bbox_roi_extractor) if cascaded else [roi_head.bbox_roi_extractor]
+    for extractor, head in zip(extractors, heads, strict=True):
+        check_box_head(head)
+        if roi_head.with_shared_head or not isinstance(head, ConvFCBBoxHead):
+            raise UnexportableError(
+                f"{type(head).__name__} behind a shared head is not exported; the box head of "
+                "Faster R-CNN with FPN (Shared2FCBBoxHead) is."
+            )
+        aligned = all(isinstance(layer, RoIAlign) for layer in extractor.roi_layers)
+        if type(extractor) is not SingleRoIExtractor or not aligned:
+            raise UnexportableError(
+                f"{type(extractor).__name__} is not exported; SingleRoIExtractor with RoIAlign is."
+            )
+    return list(zip(extractors, heads, strict=True))
+
+
+def _decode(head: ConvFCBBoxHead, rois: Tensor, deltas: Tensor) -> Tensor:
+    """Boxes [R·C, 4] of RoIs [R, 5], C for each."""
+    classes = 1 if head.reg_class_agnostic else int(head.num_classes)
+    repeated = rois[:, 1:].unsqueeze(1).expand(-1, classes, 4).flatten(0, 1)
+    return head.bbox_coder.decode(repeated, at_least_float32(deltas).view(-1, 4))
+
+
+def _refine(
+    head: ConvFCBBoxHead, rois: Tensor, logits: Tensor, deltas: Tensor, images: Tensor
+) -> Tensor:
+    """The RoIs of the next stage [R, 5]: the boxes of the likeliest class, background aside."""
+    boxes = _decode(head, rois, deltas)
+    if not head.reg_class_agnostic:
+        likeliest = logits[:, :-1].argmax(dim=1).view(-1, 1, 1).expand(-1, 1, 4)
+        boxes = boxes.view(-1, int(head.num_classes), 4).gather(1, likeliest).squeeze(1)
+    return torch.cat([rois[:, :1], clip(boxes.unsqueeze(0), images).squeeze(0)], dim=1)
 
 
 def _as_rois(proposals: Tensor) -> Tensor:

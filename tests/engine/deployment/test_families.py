@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 import pytest
+import tiny
 from deployed import (
     DENSE,
     IMAGE,
     SIZE,
+    build,
     dense_detector,
     exported,
     noise,
@@ -52,6 +54,23 @@ def test_a_head_that_chooses_in_its_own_way_is_exported_up_to_that(name):
 
 def test_faster_rcnn_detects_as_in_mmdetection():
     assert_detects_the_same(two_stage_detector())
+
+
+@pytest.mark.parametrize("agnostic", [True, False])
+def test_the_stages_of_a_cascade_refine_one_another(agnostic):
+    model = tiny.cascade_rcnn()
+    for head in model["roi_head"]["bbox_head"]:
+        head["reg_class_agnostic"] = agnostic
+    assert_detects_the_same(build(model))
+
+
+def test_a_cascade_with_heads_of_its_own_is_refused():
+    detector = build(tiny.cascade_rcnn())
+    detector.roi_head.__class__ = type(
+        "OwnRoIHead", (type(detector.roi_head),), {"_bbox_forward": lambda self: None}
+    )
+    with pytest.raises(UnexportableError, match="OwnRoIHead feeds its box heads in a way of its"):
+        build_graph(detector)
 
 
 @pytest.mark.parametrize("name", ["dino", "detr"])
