@@ -6,12 +6,14 @@ Example::
 """
 
 import argparse
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from tbd.cli.options import add_cfg_options
-from tbd.datasets.annotation_check import DataReport
 from tbd.datasets.annotation_repair import repair
+from tbd.datasets.data_report import DataReport
+from tbd.datasets.voc_repair import repair_voc
 from tbd.engine import load_config
 from tbd.engine.data_content import AnnotationSource, annotation_sources, report
 
@@ -50,10 +52,7 @@ def run(args: argparse.Namespace) -> None:
             continue
         seen.add(source.file)
         if args.fix is not None:
-            out = Path(args.fix, Path(source.file).name)
-            folder = None if args.skip_images else source.image_folder or None
-            changes = repair(source.file, out, folder)
-            print(f"{source.file} → {out}: {'; '.join(changes) or 'nothing to change'}")
+            print(_fix(source, args.fix, args.skip_images))
             continue
         blind = args.skip_images or not source.image_folder
         found = report(source, "none" if blind else "pixels")
@@ -61,8 +60,8 @@ def run(args: argparse.Namespace) -> None:
         print(_describe(source, found))
     if not seen:
         raise ValueError(
-            f"{args.data} names no annotation file in COCO format for {', '.join(args.split)}; "
-            "tbd check-data reads CocoDataset and its kin."
+            f"{args.data} names no annotations in COCO's or Pascal VOC's format for "
+            f"{', '.join(args.split)}; tbd check-data reads CocoDataset, XMLDataset and their kin."
         )
     if faults:
         raise ValueError(
@@ -75,6 +74,25 @@ def _sources(args: argparse.Namespace) -> Iterable[AnnotationSource]:
     if args.data.endswith(".json"):
         return [AnnotationSource("", args.data, args.images or "", None)]
     return annotation_sources(load_config(args.data, args.cfg_options), args.split)
+
+
+def _fix(source: AnnotationSource, folder: str, skip_images: bool) -> str:
+    """Write a cleaned copy and say what was changed, and how to use it."""
+    name = Path(source.file).name
+    part = re.sub(r"\W+", "_", source.key.replace("_dataloader.dataset", "")).strip("_")
+    if source.voc is None:
+        # Files of several parts often have one name.
+        out, hint = Path(folder, part, name), ""
+        changes = repair(source.file, out, None if skip_images else source.image_folder or None)
+    else:
+        out = Path(folder, part)
+        changes = repair_voc(source.voc, out, not skip_images)
+        written = out.absolute()
+        hint = (
+            f". To use it, set {source.key}.ann_file={str(written / name)!r} and "
+            f"{source.key}.ann_subdir={str(written / 'Annotations')!r}"
+        )
+    return f"{source.file} → {out}: {'; '.join(changes) or 'nothing to change'}{hint}"
 
 
 def _describe(source: AnnotationSource, found: DataReport) -> str:

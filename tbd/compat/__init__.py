@@ -16,7 +16,7 @@ from tbd.compat.distribution import check_distribution
 from tbd.compat.extension import provide_extension
 from tbd.compat.mmengine_loading import load_safely
 from tbd.compat.model_index import read_model_index_once
-from tbd.compat.needed_hooks import bring_hooks
+from tbd.compat.needed_hooks import bring_hooks, register_missing
 from tbd.compat.notices import import_quietly
 from tbd.compat.packaged_configs import allow_packaged_configs, configs_dir
 from tbd.compat.ssd import mend_ssd_prediction
@@ -31,6 +31,7 @@ __all__ = [
     "install",
     "load_checkpoint",
     "mend_ssd_prediction",
+    "register_missing",
 ]
 
 

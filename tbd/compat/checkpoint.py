@@ -157,7 +157,9 @@ def _existing_file(source: str) -> Path:
         hint = f"Its folder has {', '.join(near)}" if near else "Its folder has no such file"
     else:
         hint = f"There is no folder {path.parent.absolute()} either"
-    raise FileNotFoundError(f"no checkpoint at {source!r} ({path.absolute()}). {hint}")
+    raise FileNotFoundError(
+        f"no checkpoint at {source!r} ({path.absolute()}). {hint}; give another."
+    )
 
 
 def _refused(file: Any, error: pickle.UnpicklingError) -> list[str]:

@@ -1,7 +1,7 @@
 """Hooks that a Runner registers whatever its config says."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -36,18 +36,29 @@ def bring_hooks(hooks: Mapping[str, type[Hook]], trains: type) -> None:
         for name in off:
             del configured[name]
         original(self, configured, custom_hooks)
-        if not isinstance(getattr(self.model, "module", self.model), trains):
-            return
-        for name, kind in hooks.items():
-            if any(isinstance(hook, kind) for hook in self.hooks):
-                continue
-            if name in off:
-                self.logger.warning(
-                    f"default_hooks.{name}=None: this {trains.__name__} runs without "
-                    f"{kind.__name__}, which it needs to be right; leave the key out to have it."
-                )
-            else:
-                self.register_hook(kind())
+        if isinstance(getattr(self.model, "module", self.model), trains):
+            register_missing(self, hooks, off)
 
     register_hooks.mended = True  # type: ignore[attr-defined]
     Runner.register_hooks = register_hooks
+
+
+def register_missing(runner: Runner, hooks: Mapping[str, type[Hook]], off: Iterable[str]) -> None:
+    """Register hooks that a Runner does not have yet.
+
+    Args:
+        runner: The Runner, with the hooks of its config.
+        hooks: Classes of hooks that need no arguments, by their names in ``default_hooks``.
+        off: Names of those that the config does without, of which a warning is logged.
+    """
+    model = type(getattr(runner.model, "module", runner.model)).__name__
+    for name, kind in hooks.items():
+        if any(isinstance(hook, kind) for hook in runner.hooks):
+            continue
+        if name in off:
+            runner.logger.warning(
+                f"default_hooks.{name}=None: this {model} runs without {kind.__name__}, which it "
+                "needs to be right; leave the key out to have it."
+            )
+        else:
+            runner.register_hook(kind())

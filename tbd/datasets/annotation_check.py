@@ -8,79 +8,11 @@ are counted by kind, with the first ids of each.
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from PIL import Image
-
-Severity = Literal["stop", "left out", "note"]
-"""Stop: spoils a run or ends it in the middle. Left out: by MMDetection. Note: good to know."""
-
-ImageCheck = Literal["none", "header", "pixels"]
-"""How closely images are looked at: not at all, existence and size, every pixel decoded."""
-
-_SHOWN = 3
-_ORIENTATION = 0x0112
-# What the last bytes hold of a file that is whole; cameras write notes of their own behind it.
-_ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
-_TAIL = 4096
-# Orientations of EXIF that turn width into height.
-_TURNED = (5, 6, 7, 8)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One kind of fault.
-
-    Attributes:
-        kind: What is wrong.
-        severity: What comes of it.
-        ids: Ids of the annotations or images that it is wrong with, in the order of the file.
-    """
-
-    kind: str
-    severity: Severity
-    ids: tuple[Any, ...]
-
-    def __str__(self) -> str:
-        """Count, kind and the first ids."""
-        shown = ", ".join(str(item) for item in self.ids[:_SHOWN])
-        more = ", …" if len(self.ids) > _SHOWN else ""
-        return f"{len(self.ids)} {self.kind} (first: {shown}{more})"
-
-
-@dataclass(frozen=True)
-class DataReport:
-    """What a check of one annotation file found.
-
-    Attributes:
-        file: The file.
-        images: Number of images in it.
-        annotations: Number of annotations.
-        usable: Number of boxes that a detector can learn from.
-        findings: Faults, by kind.
-    """
-
-    file: str
-    images: int
-    annotations: int
-    usable: int
-    findings: tuple[Finding, ...]
-
-    def of(self, *severities: Severity) -> list[Finding]:
-        """Findings of these severities."""
-        return [finding for finding in self.findings if finding.severity in severities]
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain values, for a JSON file."""
-        return asdict(self)
-
-    @classmethod
-    def of_dict(cls, content: Mapping[str, Any]) -> "DataReport":
-        """Read what :meth:`to_dict` made."""
-        findings = [Finding(f["kind"], f["severity"], tuple(f["ids"])) for f in content["findings"]]
-        return cls(**{**content, "findings": tuple(findings)})
+from tbd.datasets.data_report import DataReport, Finding, Severity
+from tbd.datasets.image_check import ImageCheck, image_faults
 
 
 def read_annotations(file: str | Path) -> dict[str, Any]:
@@ -117,20 +49,23 @@ def check_structure(content: Any, file: str | Path) -> None:
     """
     if not isinstance(content, dict):
         raise ValueError(
-            f"{file} holds a {type(content).__name__}, not a dict of images, annotations and "
-            "categories, as COCO format has."
+            f"{file} holds {_short(content)}, a {type(content).__name__}, and must be a dict of "
+            "images, annotations and categories, as COCO format has."
         )
     for part, needed in _NEEDED.items():
         items = content.get(part)
         if not isinstance(items, list):
             raise ValueError(
                 f"{file}: {part!r} must be a list, as in COCO format, and is "
-                f"{'missing' if items is None else type(items).__name__}."
+                f"{'missing' if items is None else _short(items)}; write or download it again."
             )
         for index, item in enumerate(items):
             lacks = [key for key in needed if not isinstance(item, dict) or key not in item]
             if lacks:
-                raise ValueError(f"{file}: {part}[{index}] lacks {', '.join(lacks)}.")
+                raise ValueError(
+                    f"{file}: {part}[{index}]={_short(item)} lacks {', '.join(lacks)}; add "
+                    f"{'it' if len(lacks) == 1 else 'them'}, or take the entry out."
+                )
             for key in needed:
                 is_id = isinstance(item[key], int | str) and not isinstance(item[key], bool)
                 if key.endswith("id") and not is_id:
@@ -229,48 +164,6 @@ def box_fault(
     return None
 
 
-def image_faults(
-    path: Path, size: tuple[Any, Any], check: ImageCheck
-) -> Iterator[tuple[str, Severity]]:
-    """Yield what is wrong with one image file.
-
-    Args:
-        path: The file.
-        size: Annotated width and height.
-        check: How closely to look.
-    """
-    if not path.is_file():
-        yield "images that are not there", "stop"
-        return
-    if not path.stat().st_size:
-        yield "images of zero bytes", "stop"
-        return
-    try:
-        with Image.open(path) as image:
-            stored, orientation = image.size, image.getexif().get(_ORIENTATION, 1)
-            if check == "pixels" or not _has_its_end(path, image.format):
-                image.load()
-    # Pillow raises many kinds for files that are no images or are cut short.
-    except Exception:
-        yield "images that cannot be read to the end", "stop"
-        return
-    shown = stored[::-1] if orientation in _TURNED else stored
-    if orientation != 1:
-        yield "images with an EXIF rotation, which MMDetection applies when it reads them", "note"
-    if shown != tuple(size):
-        yield "images of another size than annotated", "note"
-
-
-def _has_its_end(path: Path, kind: str | None) -> bool:
-    """Whether a file ends as its format says; if not, it may be cut short."""
-    mark = _ENDS.get(kind or "")
-    if mark is None:
-        return False
-    with path.open("rb") as file:
-        file.seek(max(path.stat().st_size - _TAIL, 0))
-        return mark in file.read()
-
-
 def _image_faults(images: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
     for item in _repeated(image["id"] for image in images):
         yield "images with the id of another", item
@@ -288,6 +181,11 @@ def _repeated(values: Iterator[Any]) -> Iterator[Any]:
         if value in seen:
             yield value
         seen.add(value)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def _is_number(value: Any) -> bool:

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from tbd.datasets.annotation_check import box_fault, check_structure, image_faults
+from tbd.datasets.annotation_check import box_fault, check_structure
+from tbd.datasets.image_check import displayed_size, is_broken
 from tbd.files import write_file
 
 
@@ -55,10 +54,10 @@ def repair(file: str | Path, out: str | Path, image_folder: str | Path | None = 
         content["images"] = keep(
             content["images"],
             "images that cannot be read left out",
-            lambda image: not _is_broken(folder / str(image["file_name"])),
+            lambda image: not is_broken(folder / str(image["file_name"])),
         )
         for image in content["images"]:
-            size = _size(folder / image["file_name"])
+            size = displayed_size(folder / image["file_name"])
             if size != (image["width"], image["height"]):
                 image["width"], image["height"] = size
                 changes["sizes of images corrected"] += 1
@@ -98,17 +97,6 @@ def _first_of_its_id() -> Callable[[Any], bool]:
         return new
 
     return first
-
-
-def _is_broken(path: Path) -> bool:
-    return any(severity == "stop" for _, severity in image_faults(path, (0, 0), "pixels"))
-
-
-def _size(path: Path) -> tuple[int, int]:
-    """Width and height as MMDetection reads the image, turned as its EXIF says."""
-    with Image.open(path) as image:
-        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-        return image.size[::-1] if turned else image.size
 
 
 def _four_numbers(box: Any) -> tuple[float, float, float, float]:

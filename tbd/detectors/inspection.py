@@ -67,7 +67,8 @@ def inspect_detector(
     except Exception as error:
         raise ValueError(
             f"The {role} {type(detector).__name__} failed on an empty image of "
-            f"{probe_size}×{probe_size} pixels ({error}); set probe_size to a size that it accepts."
+            f"{probe_size}×{probe_size} pixels ({error}). Mend model.{role}; or, where it needs "
+            "images of another size, set probe_size to one that it accepts."
         ) from error
     roi, roi_error = inspect_roi_head(detector)
     queries, queries_error = _inspect_queries(detector)

@@ -60,7 +60,9 @@ def check_config(cfg: Config) -> None:
         loader = cfg.get(f"{split}_dataloader")
         if loader is not None and "dataset" not in loader:
             keys = ", ".join(map(str, loader)) or "nothing"
-            raise ValueError(f"{split}_dataloader has no dataset, but {keys}.")
+            near = difflib.get_close_matches("dataset", [*map(str, loader)], n=1)
+            meant = f"; did you mean dataset by {near[0]}?" if near else "; give it one."
+            raise ValueError(f"{split}_dataloader has no dataset, but {keys}{meant}")
         if loader is not None:
             _check_dataset(loader["dataset"], f"{split}_dataloader.dataset")
     _check_hooks(cfg)
@@ -94,9 +96,8 @@ def _check_dataset(dataset: Any, key: str) -> None:
     for name, kind in _DATASET_KINDS.items():
         if dataset.get(name) is not None:
             check_value(dataset[name], kind, f"{key}.{name}")
-    folder = (dataset.get("data_prefix") or {}).get("img")
-    if folder is not None:
-        check_value(folder, str, f"{key}.data_prefix.img")
+    for name, folder in (dataset.get("data_prefix") or {}).items():
+        check_value(folder, str, f"{key}.data_prefix.{name}")
     if isinstance(dataset.get("dataset"), Mapping):
         _check_dataset(dataset["dataset"], f"{key}.dataset")
     for index, inner in enumerate(dataset.get("datasets") or ()):

@@ -5,21 +5,19 @@ import json
 import logging
 import os
 import os.path as osp
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from mmdet.datasets import CocoDataset
+from mmdet.datasets import CocoDataset, XMLDataset
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from tbd.datasets.annotation_check import (
-    DataReport,
-    ImageCheck,
-    check_annotations,
-    read_annotations,
-)
+from tbd.datasets.annotation_check import check_annotations, read_annotations
+from tbd.datasets.data_report import DataReport
+from tbd.datasets.image_check import ImageCheck
+from tbd.datasets.voc_check import VocFolders, check_voc
 from tbd.engine.data_check import generates_data, leaf_datasets
 from tbd.files import write_file
 
@@ -28,8 +26,9 @@ CACHE_VARIABLE = "TBD_CACHE"
 
 # Of larger sets a training start does not open every image.
 _MOST_IMAGES = 5000
+_BYTES_OF_AN_IMAGE, _BYTES_OF_A_NAME = 2000, 12
 # To be raised whenever the same file would be reported otherwise.
-_VERSION = 1
+_VERSION = 2
 
 
 class AnnotationSource(NamedTuple):
@@ -37,19 +36,21 @@ class AnnotationSource(NamedTuple):
 
     Attributes:
         key: Config key of its data set.
-        file: The file.
+        file: The file; in Pascal VOC's format the list of images.
         image_folder: Folder of its images.
         classes: Names of the classes that the data set declares.
+        voc: Where everything lies in Pascal VOC's format; None in COCO's.
     """
 
     key: str
     file: str
     image_folder: str
     classes: tuple[str, ...] | None
+    voc: VocFolders | None = None
 
 
 def annotation_sources(cfg: Config, splits: Iterable[str]) -> Iterator[AnnotationSource]:
-    """Yield the local annotation files in COCO format that a config names.
+    """Yield the local annotation files in COCO's or Pascal VOC's format that a config names.
 
     Args:
         cfg: The config.
@@ -60,22 +61,36 @@ def annotation_sources(cfg: Config, splits: Iterable[str]) -> Iterator[Annotatio
         if not loader:
             continue
         for key, dataset in leaf_datasets(loader["dataset"], f"{split}_dataloader.dataset"):
-            kind = dataset.get("type")
-            cls = DATASETS.get(kind) if isinstance(kind, str) else kind
-            root, file = dataset.get("data_root") or "", dataset.get("ann_file")
-            if not (isinstance(cls, type) and issubclass(cls, CocoDataset) and file):
-                continue
-            if generates_data(dataset) or dataset.get("backend_args") or "://" in file:
-                continue
-            standard = getattr(cls, "METAINFO", {}).get("classes")
-            declared = (dataset.get("metainfo") or {}).get("classes") or standard
-            folder = (dataset.get("data_prefix") or {}).get("img", "")
-            yield AnnotationSource(
-                key,
-                osp.join(root, file),
-                osp.join(root, folder),
-                tuple(declared) if isinstance(declared, list | tuple) else None,
-            )
+            source = _source(key, dataset)
+            if source is not None:
+                yield source
+
+
+def _source(key: str, dataset: Mapping[str, Any]) -> AnnotationSource | None:
+    """Where the annotations of a data set are, or None where they are none that are checked."""
+    kind, file = dataset.get("type"), dataset.get("ann_file")
+    cls = DATASETS.get(kind) if isinstance(kind, str) else kind
+    if not isinstance(cls, type) or not file or generates_data(dataset):
+        return None
+    if dataset.get("backend_args") or "://" in file:
+        return None
+    root, prefix = dataset.get("data_root") or "", dataset.get("data_prefix") or {}
+    standard = getattr(cls, "METAINFO", {}).get("classes")
+    declared = (dataset.get("metainfo") or {}).get("classes") or standard
+    classes = tuple(declared) if isinstance(declared, list | tuple) else None
+    file = osp.join(root, file)
+    if issubclass(cls, CocoDataset):
+        return AnnotationSource(key, file, osp.join(root, prefix.get("img", "")), classes)
+    # Formats of their own are derived from it too, as that of WIDER FACE.
+    if getattr(cls, "load_data_list", None) is not XMLDataset.load_data_list:
+        return None
+    # MMDetection joins the prefixes that are given with the root, and no others.
+    base = osp.join(root, prefix["sub_data_root"]) if "sub_data_root" in prefix else ""
+    images = osp.join(base, dataset.get("img_subdir") or "JPEGImages")
+    annotations = osp.join(base, dataset.get("ann_subdir") or "Annotations")
+    least = (dataset.get("filter_cfg") or {}).get("bbox_min_size") or 0
+    voc = VocFolders(file, annotations, images, classes, least)
+    return AnnotationSource(key, file, images, classes, voc)
 
 
 def report(source: AnnotationSource, image_check: ImageCheck) -> DataReport:
@@ -86,10 +101,13 @@ def report(source: AnnotationSource, image_check: ImageCheck) -> DataReport:
         image_check: How closely its images are looked at.
 
     Raises:
-        ValueError: The file is not in COCO format.
+        ValueError: The file is not in its format.
     """
     digest = hashlib.sha256(Path(source.file).read_bytes())
-    asked = [_VERSION, source.classes, osp.abspath(source.image_folder), image_check]
+    least = source.voc.least if source.voc else None
+    asked = [_VERSION, source.classes, osp.abspath(source.image_folder), image_check, least]
+    for path in map(source.voc.xml, source.voc.listed()) if source.voc else ():
+        digest.update(path.read_bytes() if path.is_file() else b"")
     digest.update(json.dumps(asked).encode())
     remembered = _cache_folder() / f"{digest.hexdigest()}.json"
     try:
@@ -97,15 +115,19 @@ def report(source: AnnotationSource, image_check: ImageCheck) -> DataReport:
     except (OSError, ValueError, KeyError, TypeError):
         # Never checked, or half a file: it is checked again.
         pass
-    content = read_annotations(source.file)
-    found = check_annotations(
-        content, source.file, source.classes, source.image_folder, image_check
-    )
+    found = _check(source, image_check)
     try:
         write_file(remembered, json.dumps(found.to_dict()))
     except OSError as error:
         print_log(f"the check of {source.file} is not remembered: {error}", "current")
     return found
+
+
+def _check(source: AnnotationSource, image_check: ImageCheck) -> DataReport:
+    if source.voc is not None:
+        return check_voc(source.voc, image_check)
+    content = read_annotations(source.file)
+    return check_annotations(content, source.file, source.classes, source.image_folder, image_check)
 
 
 def check_content(cfg: Config) -> None:
@@ -118,14 +140,16 @@ def check_content(cfg: Config) -> None:
         ValueError: The annotations spoil a training or end it in the middle, or hold nothing that
             a detector can learn.
     """
-    trained = [report_at_start(source) for source in annotation_sources(cfg, ("train",))]
+    sources = annotation_sources(cfg, ("train",))
+    trained = [(source, report_at_start(source)) for source in sources]
     for source in annotation_sources(cfg, ("val",)):
         report_at_start(source)
-    if trained and not any(found.usable for found in trained):
+    if trained and not any(found.usable for _, found in trained):
         counts = "; ".join(
             f"{found.file}: {found.annotations} annotations on {found.images} images"
             + "".join(f", {finding}" for finding in found.findings)
-            for found in trained
+            + ("" if source.classes else f", metainfo.classes={source.classes}")
+            for source, found in trained
         )
         raise ValueError(
             f"train_dataloader.dataset holds no box that a detector could learn from. {counts}. "
@@ -141,7 +165,8 @@ def report_at_start(source: AnnotationSource) -> DataReport:
         ValueError: It spoils a training or ends it in the middle.
     """
     # A file that is not there, the check of files has named.
-    many = osp.isfile(source.file) and osp.getsize(source.file) > _MOST_IMAGES * 2000
+    bytes_of_one = _BYTES_OF_A_NAME if source.voc else _BYTES_OF_AN_IMAGE
+    many = osp.isfile(source.file) and osp.getsize(source.file) > _MOST_IMAGES * bytes_of_one
     found = report(source, "none" if many else "header")
     if faults := found.of("stop"):
         raise ValueError(
@@ -150,13 +175,18 @@ def report_at_start(source: AnnotationSource) -> DataReport:
         )
     if rest := [str(finding) for finding in found.of("left out")]:
         print_log(
-            f"{source.key}: MMDetection leaves out of {source.file}: {'; '.join(rest)}. tbd "
-            "check-data tells more.",
+            f"{source.key}: MMDetection leaves out of {source.file}: {'; '.join(rest)}. Mend what "
+            "was meant to be learned from; tbd check-data tells more.",
             "current",
             logging.WARNING,
         )
-    if rest := [str(finding) for finding in found.of("note") if "images" in finding.kind]:
-        print_log(f"{source.key}: {source.file} has {'; '.join(rest)}", "current", logging.WARNING)
+    if rest := [str(finding) for finding in found.of("note") if "image" in finding.kind]:
+        print_log(
+            f"{source.key}: {source.file} has {'; '.join(rest)}. Check the first of them; tbd "
+            "check-data --fix FOLDER corrects sizes in a copy.",
+            "current",
+            logging.WARNING,
+        )
     return found
 
 

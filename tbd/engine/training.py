@@ -17,6 +17,7 @@ from tbd.engine.data_content import check_content
 from tbd.engine.hooks.gradient_shares import GradientShareHook
 from tbd.engine.hooks.progress_file import ProgressFileHook
 from tbd.engine.launch import launched
+from tbd.engine.needed_hooks import complete_hooks
 from tbd.engine.resume import set_resume
 from tbd.engine.runner import build_runner, resolve_work_dir
 from tbd.engine.strategy_check import check_strategy
@@ -99,6 +100,7 @@ def train(
 
 def _train(cfg: Config, progress_file: str | None, gradient_file: str | None) -> dict[str, float]:
     runner = build_runner(cfg)
+    complete_hooks(runner)
     # Not by the config, which a run keeps and which says what was trained.
     if progress_file is not None:
         runner.register_hook(ProgressFileHook(progress_file))

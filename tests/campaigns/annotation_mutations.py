@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from tiny_run import CLASSES
+
+from campaigns.outcomes import Wanted
 
 NAN, INFINITE = float("nan"), float("inf")
 FILE = "all.json"
@@ -21,11 +24,18 @@ class DataMutation:
         family: Its kind.
         name: What is done.
         apply: Does it to the folder of a data set.
+        values: What is wrong, one of which a message names; empty where something is missing.
     """
 
     family: str
     name: str
     apply: Callable[[Path], None]
+    values: tuple[str, ...] = ()
+
+    @property
+    def wanted(self) -> Wanted:
+        """What a message about it has to name."""
+        return Wanted((FILE,), self.values)
 
 
 def mutations(number: int, seed: int) -> list[DataMutation]:
@@ -68,7 +78,9 @@ def _box(rng: random.Random) -> DataMutation:
         annotation = content["annotations"][index]
         annotation["bbox"] = boxes[name](annotation["bbox"])
 
-    return DataMutation("one box", f"annotation {index}: {name}", lambda f: _edit(f, change))
+    return DataMutation(
+        "one box", f"annotation {index}: {name}", lambda f: _edit(f, change), (str(index),)
+    )
 
 
 def _annotation(rng: random.Random) -> DataMutation:
@@ -100,7 +112,11 @@ def _annotation(rng: random.Random) -> DataMutation:
             content["annotations"][index][key] = value
 
     what = f"without {key}" if missing else f"{key}={value!r}"
-    return DataMutation("one annotation", f"annotation {index}: {what}", lambda f: _edit(f, change))
+    # Of a repeated id it is the id that is named.
+    named = (f"[{index}]", f"first: {value if (key, value) == ('id', 0) else index}")
+    return DataMutation(
+        "one annotation", f"annotation {index}: {what}", lambda f: _edit(f, change), named
+    )
 
 
 def _image_entry(rng: random.Random) -> DataMutation:
@@ -131,7 +147,10 @@ def _image_entry(rng: random.Random) -> DataMutation:
             content["images"][index][key] = value
 
     what = f"without {key}" if missing else f"{key}={value!r}"
-    return DataMutation("one image entry", f"image {index}: {what}", lambda f: _edit(f, change))
+    named = (f"[{index}]", f"first: {value if key == 'id' else index}", f"{index}.png", str(value))
+    return DataMutation(
+        "one image entry", f"image {index}: {what}", lambda f: _edit(f, change), named
+    )
 
 
 def _whole_file(rng: random.Random) -> DataMutation:
@@ -175,7 +194,7 @@ def _all_boxes(rng: random.Random) -> DataMutation:
         for annotation in content["annotations"]:
             annotation.update(chosen)
 
-    return DataMutation("all boxes", f"all {chosen}", lambda f: _edit(f, change))
+    return DataMutation("all boxes", f"all {chosen}", lambda f: _edit(f, change), ("first: 0",))
 
 
 def _image_file(rng: random.Random) -> DataMutation:
@@ -207,6 +226,7 @@ def _image_file(rng: random.Random) -> DataMutation:
         "one image file",
         f"image {index}: {name}",
         lambda folder: ways[name](folder / "images" / f"{index}.png"),
+        (f"{index}.png",),
     )
 
 
@@ -233,4 +253,5 @@ def _classes(rng: random.Random) -> DataMutation:
             (f"without the one of index {index}", lost),
         ]
     )
-    return DataMutation("categories", what, lambda f: _edit(f, change))
+    named = ("'tile' in the annotations", *map(repr, CLASSES), f"[{index}]", f"{key} of another")
+    return DataMutation("categories", what, lambda f: _edit(f, change), named)

@@ -36,13 +36,15 @@ def attack(mutation: DataMutation, folder: Path, number: int) -> Outcome:
         ):
             train_from(base_config(root), folder / f"run_{number}")
     except Exception as error:
-        verdict, message = judge(error, [FILE])
-        return Outcome(mutation.family, mutation.name, verdict, message)
+        return Outcome(mutation.family, mutation.name, *judge(error, mutation.wanted))
     finally:
         shutil.rmtree(root)
-    warned = any(FILE in text for text in said)
-    verdict = "reported" if warned else "silent"
-    return Outcome(mutation.family, mutation.name, verdict, " ".join(said))
+    message = " ".join(said)
+    if FILE not in message:
+        return Outcome(mutation.family, mutation.name, "silent", message)
+    lacks = mutation.wanted.lacks(message)
+    verdict = "unhelpful" if lacks else "reported"
+    return Outcome(mutation.family, mutation.name, verdict, message, lacks)
 
 
 def campaign(chosen: Iterable[DataMutation], folder: Path) -> Iterator[Outcome]:

@@ -12,6 +12,7 @@ from typing import Any
 from tiny import wrapper
 from tiny_run import CLASSES, config_dict
 
+from campaigns.outcomes import FREE, Wanted
 from tbd.detectors import TeacherStudentDetector
 from tbd.distill.build import term_types
 from tbd.engine import NEEDED_HOOKS
@@ -20,6 +21,8 @@ from tbd.registry import MODELS
 
 NAN, INFINITE = float("nan"), float("inf")
 Path = tuple[Any, ...]
+# Of a long text a message may show the beginning.
+_SHOWN = 40
 
 # What no argument of that kind can be.
 _WRONG: dict[Any, tuple[Any, ...]] = {
@@ -55,7 +58,7 @@ class Mutation:
         path: Keys from the top of the config to the value that is set.
         value: What is set there.
         renamed: The key of that place that goes, where a key is misspelt.
-        words: What a message about it names.
+        words: What a message about it names, beside a part of the value. Default: the key.
     """
 
     family: str
@@ -68,6 +71,18 @@ class Mutation:
         """The key and its value."""
         instead = f" instead of {self.renamed}" if self.renamed is not None else ""
         return f"{'.'.join(map(str, self.path))}={str(self.value)[:60]!r}{instead}"
+
+    @property
+    def wanted(self) -> Wanted:
+        """What a message about it has to name."""
+        names = [str(part) for part in self.path if not isinstance(part, int)]
+        values = [text[:_SHOWN] for text in _leaves(self.value)]
+        if self.family == FREE:
+            return Wanted()
+        if self.family in ("misspelt key", "wrong name"):
+            # The name is what is wrong, not its value.
+            return Wanted(self.words or (names[-1],))
+        return Wanted(self.words or (names[-1],), tuple(values))
 
     def applied(self, config: dict[str, Any]) -> dict[str, Any]:
         """A copy of the config with this mutation."""
@@ -125,7 +140,7 @@ def _kinds() -> Iterator[Mutation]:
     containers = ("model", "default_hooks", "custom_hooks", "optim_wrapper", "train_dataloader")
     for key in (*containers, "train_cfg", "auto_scale_lr", "load_from", "resume"):
         for value in (3, 1j, ["a"]):
-            yield Mutation("wrong kind", (key,), value, words=(key,))
+            yield Mutation("wrong kind", (key,), value)
 
 
 def _arguments(cls: Any, place: Path) -> Iterator[tuple[Path, Any]]:
@@ -228,9 +243,6 @@ def _ranges(config: Mapping[str, Any]) -> Iterator[Mutation]:
         ((*model, "distill", "tfd", "task_weights"), ([NAN, 1], [INFINITE, 1], [1], [-1, 1], "12")),
         ((*model, "distill", "hd", "loss_weight"), (-1, NAN, INFINITE, -INFINITE)),
         ((*model, "distill", "hd", "type"), ("tbd.HarmonyDistilation", "HarmonyLoss", 3, None)),
-        ((*model, "distill", "my_loss"), (dict(type="tbd.HarmonyDistillation"),)),
-        ((*model, "distill", "a.b"), (dict(type="tbd.HarmonyDistillation"),)),
-        ((*model, "distill", "keys"), (dict(type="tbd.HarmonyDistillation"),)),
         ((*model, "distill", "hd", "schedule", "warm_up"), (-1, NAN, 99)),
         ((*model, "distill", "hd", "schedule", "final"), (2, -1, INFINITE)),
         ((*model, "student", "bbox_head", "anchor_generator", "ratios"), ([1, -2], [0.0])),
@@ -249,8 +261,10 @@ def _ranges(config: Mapping[str, Any]) -> Iterator[Mutation]:
                 loader = dict(config["train_dataloader"]) | dict(batch_size=99, drop_last=True)
                 yield Mutation("wrong value", ("train_dataloader",), loader, words=("drop_last",))
                 continue
-            words = (str(path[-1]),) if path[-1] != "student" else ("student",)
-            yield Mutation("wrong value", path, value, words=words)
+            yield Mutation("wrong value", path, value)
+    for name in ("my_loss", "a.b", "keys"):
+        term = dict(type="tbd.HarmonyDistillation")
+        yield Mutation("wrong name", (*model, "distill", name), term)
     for hook in (dict(epoch=99), dict(epoch=-1), dict(), dict(epoch=0, iteration=0)):
         stop = [dict(type="tbd.StopDistillationHook", **hook)]
         yield Mutation("wrong value", ("custom_hooks",), stop, words=("StopDistillationHook",))
@@ -272,9 +286,7 @@ def anywhere(config: Mapping[str, Any], seed: int, number: int) -> list[Mutation
     rng = random.Random(seed)
     places = [place for key in config for place in _places(config[key], (key,))]
     pool = (None, True, -1, 0, 3, 1e30, NAN, INFINITE, "x", "", [], [None], {}, {"type": "x"}, 1j)
-    return [
-        Mutation("any value anywhere", rng.choice(places), rng.choice(pool)) for _ in range(number)
-    ]
+    return [Mutation(FREE, rng.choice(places), rng.choice(pool)) for _ in range(number)]
 
 
 def _places(node: Any, path: Path) -> Iterator[Path]:
@@ -288,3 +300,18 @@ def _places(node: Any, path: Path) -> Iterator[Path]:
 
 def _text(value: Any) -> str:
     return repr(value)[:20]
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    """What a value is made of, as Python writes it."""
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield str(key)
+            yield from _leaves(item)
+    elif isinstance(value, list | tuple) and value:
+        for item in value:
+            yield from _leaves(item)
+    else:
+        yield repr(value)
+        if isinstance(value, str) and value:
+            yield value

@@ -27,7 +27,7 @@ from mmengine.visualization import Visualizer
 from tiny_run import write_data
 
 from campaigns.config_mutations import Mutation, anywhere, base_config, mutations
-from campaigns.outcomes import Outcome, judge, print_table
+from campaigns.outcomes import FREE, Outcome, judge, print_table
 from tbd.engine import train
 
 
@@ -68,9 +68,9 @@ def attack(content: dict[str, Any], mutation: Mutation, folder: Path, number: in
         with quick_and_quiet():
             train_from(mutation.applied(content), work_dir)
     except Exception as error:
-        return Outcome(mutation.family, str(mutation), *judge(error, mutation.words))
-    free = mutation.family == "any value anywhere"
-    return Outcome(mutation.family, str(mutation), "not judged" if free else "silent")
+        return Outcome(mutation.family, str(mutation), *judge(error, mutation.wanted))
+    verdict = "not judged" if mutation.family == FREE else "silent"
+    return Outcome(mutation.family, str(mutation), verdict)
 
 
 def campaign(chosen: Iterable[Mutation], folder: Path) -> Iterator[Outcome]:

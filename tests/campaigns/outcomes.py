@@ -1,11 +1,14 @@
 """What becomes of a mutated input: who refuses it, and whether the message helps."""
 
 import linecache
+import re
 import traceback
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+
+FREE = "any value anywhere"
+"""Family of what may be no mistake, or shows in what follows from it, far from its key."""
 
 OUTCOMES = ("refused", "reported", "refused by others", "bare", "unhelpful", "silent", "not judged")
 
@@ -19,26 +22,67 @@ class Outcome:
         mutation: What was changed.
         verdict: ``"refused"``: by tbd, on purpose. ``"reported"``: a warning names it.
             ``"refused by others"``: by MMDetection, MMEngine or PyTorch. ``"bare"``: an error of
-            Python's from a line of tbd. ``"unhelpful"``: on purpose, and key or value is not
-            named. ``"silent"``: it ran. ``"not judged"``: it ran, and may be right to.
+            Python's from a line of tbd. ``"unhelpful"``: on purpose, and key, value or remedy is
+            not named. ``"silent"``: it ran. ``"not judged"``: it ran, and may be right to.
         message: Of the error or warning.
+        lacks: What a message of ours does not name, out of ``"key"``, ``"value"``, ``"remedy"``.
     """
 
     family: str
     mutation: str
     verdict: str
     message: str = ""
+    lacks: tuple[str, ...] = ()
 
 
-def judge(error: BaseException, words: Iterable[str]) -> tuple[str, str]:
+@dataclass(frozen=True)
+class Wanted:
+    """What a message of ours has to name.
+
+    Attributes:
+        keys: Each of these: names of config keys or of files.
+        values: One of these: what is wrong there, as Python or the file writes it. Empty if the
+            mistake is that something is missing.
+    """
+
+    keys: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+
+    def lacks(self, message: str) -> tuple[str, ...]:
+        """What a message does not name; a remedy it always has to."""
+        named = dict(
+            key=all(key in message for key in self.keys),
+            value=not self.values or any(_is_in(value, message) for value in self.values),
+            remedy=_REMEDY.search(message) is not None,
+        )
+        return tuple(part for part, is_named in named.items() if not is_named)
+
+
+def _is_in(value: str, message: str) -> bool:
+    """Whether a value is named, and not as a part of a longer word or number."""
+    before = r"(?<![\w.])" if value[:1].isalnum() else ""
+    after = r"(?!\w)" if value[-1:].isalnum() else ""
+    return re.search(f"{before}{re.escape(value)}{after}", message) is not None
+
+
+# What a sentence has that tells what to do: what is allowed, or an imperative.
+_REMEDY = re.compile(
+    r"\b(must|did you mean|there are|there is no|its arguments are|need(s|ed)?|needs a name"
+    r"|(set|give|take|call|mend|write|leave|choose|lower|name|shorten|check|save|download|let|put)"
+    r"\b(?! are| is))\b",
+    re.IGNORECASE,
+)
+
+
+def judge(error: BaseException, wanted: Wanted) -> tuple[str, str, tuple[str, ...]]:
     """Tell whose an error is.
 
     Args:
         error: What was raised.
-        words: What a helpful message of ours contains.
+        wanted: What a helpful message of ours names.
 
     Returns:
-        Verdict and message.
+        Verdict, message, and what the message lacks.
     """
     message = f"{type(error).__name__}: {error}"
     place = _place(error)
@@ -47,13 +91,12 @@ def judge(error: BaseException, words: Iterable[str]) -> tuple[str, str]:
         error = error.__context__
         place = _place(error)
     package, on_purpose = place
-    if package != "tbd":
-        verdict = "bare" if package not in _FOREIGN else "refused by others"
-    elif not on_purpose:
-        verdict = "bare"
-    else:
-        verdict = "refused" if all(word in message for word in words) else "unhelpful"
-    return verdict, message
+    if package in _FOREIGN:
+        return "refused by others", message, ()
+    if package != "tbd" or not on_purpose:
+        return "bare", message, ()
+    lacks = wanted.lacks(message)
+    return "unhelpful" if lacks else "refused", message, lacks
 
 
 # Parts that a config names itself; their own errors are no lines of ours.
@@ -84,9 +127,21 @@ def print_table(outcomes: Iterable[Outcome]) -> int:
     print(f"{'':28}{'inputs':>8}" + "".join(f"{name:>19}" for name in OUTCOMES))
     for family in [*families, "all"]:
         own = [o for o in outcomes if family in (o.family, "all")]
-        counts: Counter[Any] = Counter(outcome.verdict for outcome in own)
-        print(f"{family:28}{len(own):>8}" + "".join(f"{counts[name]:>19}" for name in OUTCOMES))
+        verdicts = Counter(outcome.verdict for outcome in own)
+        print(f"{family:28}{len(own):>8}" + "".join(f"{verdicts[name]:>19}" for name in OUTCOMES))
+    ours = [
+        outcome
+        for outcome in outcomes
+        if outcome.verdict in ("refused", "reported", "unhelpful") and outcome.family != FREE
+    ]
+    counts = Counter(part for outcome in ours for part in outcome.lacks)
+    named = (f"{len(ours) - counts[part]} the {part}" for part in ("key", "value", "remedy"))
+    print(f"\nOf {len(ours)} messages of ours about mistakes name {', '.join(named)}.")
     bad = [o for o in outcomes if o.verdict in ("bare", "unhelpful", "silent")]
     for outcome in bad:
-        print(f"{outcome.verdict}: {outcome.family}: {outcome.mutation}: {outcome.message[:300]}")
+        lacks = f" (no {', no '.join(outcome.lacks)})" if outcome.lacks else ""
+        print(
+            f"{outcome.verdict}{lacks}: {outcome.family}: {outcome.mutation}: "
+            f"{outcome.message[:300]}"
+        )
     return len(bad)

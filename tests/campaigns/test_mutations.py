@@ -6,7 +6,7 @@ from tiny_run import write_data
 from campaigns import annotations, configs
 from campaigns.annotation_mutations import mutations as data_mutations
 from campaigns.config_mutations import anywhere, base_config, mutations
-from campaigns.outcomes import OUTCOMES, judge
+from campaigns.outcomes import OUTCOMES, Wanted, judge
 from tbd.arguments import check_value
 
 BAD = ("bare", "unhelpful", "silent")
@@ -46,9 +46,17 @@ def test_no_fault_of_data_is_passed_over_or_ends_in_a_bare_error(folder):
 def test_an_error_of_ours_by_mistake_is_told_from_one_on_purpose():
     with pytest.raises(TypeError) as on_purpose:
         check_value("x", int, "key")
-    assert judge(on_purpose.value, ["key", "'x'"])[0] == "refused"
-    assert judge(on_purpose.value, ["another"])[0] == "unhelpful"
+    assert judge(on_purpose.value, Wanted(("key",), ("'x'", "'y'")))[0] == "refused"
+    assert judge(on_purpose.value, Wanted(("another",), ("3",)))[2] == ("key", "value")
     with pytest.raises(AttributeError) as mistake:
         base_config(None)["model"].wrong  # noqa: B018
-    assert judge(mistake.value, [])[0] == "bare"
+    assert judge(mistake.value, Wanted())[0] == "bare"
     assert {*BAD} < {*OUTCOMES}
+
+
+def test_a_message_names_key_value_and_remedy():
+    wanted = Wanted(("lr",), ("-1", "'x'"))
+    assert wanted.lacks("optimizer.lr=-1 must not be negative") == ()
+    assert wanted.lacks("optimizer.momentum=-1") == ("key", "remedy")
+    # A number inside a longer one is not the number.
+    assert wanted.lacks("lr=-15 must not be negative") == ("value",)

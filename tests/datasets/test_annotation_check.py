@@ -5,7 +5,9 @@ from faulty_data import box, content, write
 from mmdet.datasets import CocoDataset
 from PIL import Image
 
-from tbd.datasets.annotation_check import DataReport, check_annotations, read_annotations
+from tbd.datasets.annotation_check import check_annotations, read_annotations
+from tbd.datasets.data_report import DataReport
+from tbd.datasets.image_check import ROTATED
 
 NAN, INFINITE = float("nan"), float("inf")
 
@@ -96,7 +98,7 @@ def test_images_are_opened(tmp_path, check):
     }
     assert kinds(report, "note") == {
         "images of another size than annotated": ("3.jpg",),
-        "images with an EXIF rotation, which MMDetection applies when it reads them": ("4.jpg",),
+        ROTATED: ("4.jpg",),
     }
 
 
@@ -107,13 +109,13 @@ def test_images_are_opened(tmp_path, check):
         (b"\xef\xbb\xbf{}", "byte order mark"),
         (json.dumps(content(box(0))).encode()[:90], "no whole JSON file .*cut short"),
         ("{}".encode("utf-16"), "no whole JSON file"),
-        (b"[]", "holds a list, not a dict"),
+        (b"[]", "a list, and must be a dict"),
         (b'{"images": []}', "'annotations' must be a list.* missing"),
         (
             b'{"images": [{"id": 1}], "annotations": [], "categories": []}',
-            r"images\[0\] lacks ",
+            r"images\[0\]=.* lacks ",
         ),
-        (b'{"images": [], "annotations": [], "categories": [3]}', r"categories\[0\] lacks id"),
+        (b'{"images": [], "annotations": [], "categories": [3]}', r"categories\[0\]=3 lacks id"),
         (
             b'{"images": [], "annotations": [], "categories": [{"id": 1, "name": 3}]}',
             r"categories\[0\]\.name=3 must be a text",

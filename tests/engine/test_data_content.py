@@ -1,8 +1,11 @@
 import json
 import os
+import re
 
 import pytest
+import voc_data
 from faulty_data import box, content, write
+from mmdet.datasets import VOCDataset
 from tiny import wrapper
 from tiny_run import CLASSES, config_dict, write_config, write_data
 
@@ -119,3 +122,57 @@ def test_the_command_prints_what_it_finds_and_writes_a_cleaned_copy(tmp_path, ca
 def test_the_command_reads_configs(tmp_path, run, capsys):
     run_command("check-data", [write_config(tmp_path / "run.py", run), "--split", "train"])
     assert "16 annotations, 16 boxes to learn from" in capsys.readouterr().out
+
+
+def voc_dataset(root, **more):
+    return (
+        dict(
+            type="VOCDataset",
+            data_root=str(root),
+            ann_file="train.txt",
+            data_prefix=dict(sub_data_root=""),
+            metainfo=dict(classes=voc_data.CLASSES),
+            pipeline=[],
+        )
+        | more
+    )
+
+
+@pytest.mark.openmmlab
+def test_annotations_in_voc_format_stop_a_training_too(tmp_path, run):
+    voc_data.write(tmp_path / "voc", voc_data.SIZE + voc_data.item("inf", 5, 25, 25))
+    run["train_dataloader"]["dataset"] = voc_dataset(tmp_path / "voc")
+    with pytest.raises(
+        ValueError, match=r"train\.txt' has 1 infinite boxes \(first: 1\.xml object 0"
+    ):
+        start(tmp_path, run)
+    voc_data.write(tmp_path / "empty", "")
+    (tmp_path / "empty/Annotations/0.xml").write_text("<annotation/>")
+    run["train_dataloader"]["dataset"] = voc_dataset(tmp_path / "empty")
+    with pytest.raises(ValueError, match=r"no box .*train\.txt: 0 annotations on 2 images"):
+        start(tmp_path, run)
+
+
+def test_a_cleaned_copy_in_voc_format_is_used_as_the_command_says(tmp_path, run, capsys):
+    voc_data.write(tmp_path / "voc", voc_data.SIZE + voc_data.item() + voc_data.item(9, 9, 9, 9))
+    run["train_dataloader"]["dataset"] = voc_dataset(tmp_path / "voc")
+    command = [write_config(tmp_path / "run.py", run), "--split", "train"]
+    run_command("check-data", [*command, "--fix", str(tmp_path / "clean")])
+    printed = capsys.readouterr().out
+    settings = dict(re.findall(r"train_dataloader\.dataset\.(ann_\w+)='(\S+)'", printed))
+    options = [f"train_dataloader.dataset.{key}={value}" for key, value in settings.items()]
+    assert len(options) == 2
+    run_command("check-data", [*command, "--cfg-options", *options])
+    assert "2 images, 2 annotations, 2 boxes to learn from" in capsys.readouterr().out
+    arguments = voc_dataset(tmp_path / "voc", **settings)
+    del arguments["type"]
+    assert len(VOCDataset(**arguments)) == 2
+
+
+def test_a_check_of_voc_is_remembered_by_the_content_of_its_files(tmp_path, run):
+    voc_data.write(tmp_path / "voc", voc_data.SIZE + voc_data.item())
+    run["train_dataloader"]["dataset"] = voc_dataset(tmp_path / "voc")
+    (source,) = annotation_sources(load_config(write_config(tmp_path / "run.py", run)), ("train",))
+    assert report(source, "none").findings == ()
+    (tmp_path / "voc/Annotations/1.xml").unlink()
+    assert report(source, "none").of("stop")

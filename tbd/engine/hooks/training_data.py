@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from mmdet.models.detectors.base import BaseDetector
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from tbd.detectors.classes import plain_datasets
 from tbd.engine.data_content import check_content
+from tbd.engine.wrappers import unwrap
 from tbd.registry import HOOKS
 
 
@@ -35,6 +37,8 @@ class TrainingDataCheckHook(Hook):
                 "out images without boxes or smaller than filter_cfg.min_size; mend the data, or "
                 "set a smaller batch_size or drop_last=False."
             )
+        if not isinstance(unwrap(runner.model), BaseDetector):
+            return
         plain = list(plain_datasets(loader.dataset))
         if all(hasattr(part, "get_data_info") for part in plain) and not any(map(_teaches, plain)):
             files = ", ".join(str(getattr(part, "ann_file", type(part).__name__)) for part in plain)

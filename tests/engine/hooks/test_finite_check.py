@@ -3,8 +3,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 from device_waits import DeviceWaits
+from mmdet.models import RetinaNet
 from mmengine.hooks import CheckpointHook
-from tiny import wrapper
+from tiny import retinanet, wrapper
 from tiny_run import config_dict, write_config, write_data
 from torch import nn
 
@@ -54,6 +55,27 @@ def test_a_loss_that_is_no_number_stops_before_the_next_checkpoint(content, tmp_
     monkeypatch.undo()
     run(content, tmp_path, resume="auto")
     assert "student.pth" in checkpoints(tmp_path)
+
+
+def test_a_plain_training_stops_too(content, tmp_path, monkeypatch):
+    content["model"] = retinanet()
+    content["train_cfg"]["val_interval"] = 9
+    loss = RetinaNet.loss
+    steps = []
+
+    def failing(self, *args):
+        steps.append(1)
+        losses = loss(self, *args)
+        return (
+            losses | dict(loss_cls=[float("nan") * losses["loss_cls"][0]])
+            if len(steps) > 5
+            else losses
+        )
+
+    monkeypatch.setattr(RetinaNet, "loss", failing)
+    with pytest.raises(FloatingPointError, match="loss_cls is nan in iteration 6 "):
+        run(content, tmp_path)
+    assert checkpoints(tmp_path) == ["epoch_1.pth"]
 
 
 def test_checkpoints_by_iteration_are_kept_too(content, tmp_path, monkeypatch):
