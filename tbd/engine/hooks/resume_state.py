@@ -1,10 +1,11 @@
 """What MMEngine's checkpoints lack for a resumed run to repeat an uninterrupted one."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from mmengine.dist import all_reduce, is_distributed
 from mmengine.hooks import Hook
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 from tbd.engine.hooks.checkpoint_times import is_saved_by_iteration
 from tbd.engine.hooks.epoch_seed import seed_process
@@ -24,6 +25,8 @@ class ResumeStateHook(Hook):
     before, which changes nothing in the step to come. A checkpoint inside an epoch is resumed by
     passing over the batches that were learnt from; random generators are seeded anew, from the
     run's seed and the iteration, after each checkpoint that ``CheckpointHook`` writes by iteration.
+    The same makes iteration-based loops exact, in which MMEngine passes over the batches itself;
+    there a validation, which a resumed run does not repeat, is followed by a new seed too.
     """
 
     # Before CheckpointHook.
@@ -80,10 +83,18 @@ class ResumeStateHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Let the loop pass over batches that were learnt from before the run was resumed."""
+        loop = runner.train_loop
+        if isinstance(loop, IterBasedTrainLoop) and runner.iter:
+            if getattr(loop, "fast_forward_on_resume", False):
+                runner.logger.warning(
+                    "train_cfg.fast_forward_on_resume=True: the run goes on with other batches and "
+                    "random numbers than an uninterrupted one; set it to False to resume exactly"
+                )
+            else:
+                loop.dataloader_iterator = _SeededAfter(runner, loop.dataloader_iterator)
         passed, self._passed = self._passed, 0
         if not passed:
             return
-        loop = runner.train_loop
         runner.logger.info("resumed in the middle of an epoch: passing over %d batches", passed)
 
         def pass_over(index: int, data_batch: Any) -> None:
@@ -92,6 +103,11 @@ class ResumeStateHook(Hook):
                 del loop.run_iter
 
         loop.run_iter = pass_over
+
+    def after_val(self, runner: Runner) -> None:
+        """Let an iteration-based loop go on as it would from a checkpoint of this iteration."""
+        if isinstance(runner._train_loop, IterBasedTrainLoop):
+            _seed(runner, runner.iter)
 
     @staticmethod
     def _batches_to_pass(runner: Runner, meta: dict[str, Any]) -> int:
@@ -108,6 +124,33 @@ class ResumeStateHook(Hook):
                 "of an epoch."
             )
         return passed if 0 < passed <= length else 0
+
+
+class _SeededAfter:
+    """Batches of an iteration-based loop, with new seeds once it has passed over some of them.
+
+    Args:
+        runner: The Runner, which is at the iteration that it resumes at.
+        batches: The loop's iterator, which takes its place again then.
+    """
+
+    def __init__(self, runner: Runner, batches: Iterator[Any]) -> None:
+        self._runner, self._batches, self._left = runner, batches, runner.iter
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def skip_iter(self, count: int) -> None:
+        """Pass over batches and load them, so that workers draw the random numbers of each."""
+        for _ in range(count):
+            next(self)
+
+    def __next__(self) -> Any:
+        if not self._left:
+            self._runner.train_loop.dataloader_iterator = self._batches
+            _seed(self._runner, self._runner.iter)
+        self._left -= 1
+        return next(self._batches)
 
 
 def _counts(runner: Runner) -> int:

@@ -84,6 +84,23 @@ def test_a_checkpoint_inside_an_epoch_is_exact(
     assert_equal_weights(tmp_path / "whole/student.pth", tmp_path / "resumed/student.pth")
 
 
+@pytest.mark.openmmlab
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_an_iteration_based_loop_is_exact(content, tmp_path, monkeypatch, workers):
+    content["train_cfg"] = dict(type="IterBasedTrainLoop", max_iters=6, val_interval=2)
+    content["default_hooks"]["checkpoint"] |= dict(by_epoch=False, interval=2)
+    content["train_dataloader"] |= dict(
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        sampler=dict(type="InfiniteSampler", shuffle=True),
+    )
+    content["model"]["distill"]["mgd"] = dict(type="tbd.MaskedGenerativeDistillation")
+    run(content, tmp_path, "whole")
+    interrupt(content, tmp_path, "resumed", monkeypatch, before=6)
+    run(content, tmp_path, "resumed", resume="auto")
+    assert_equal_weights(tmp_path / "whole/student.pth", tmp_path / "resumed/student.pth")
+
+
 def test_an_epoch_of_another_length_is_an_error_in_its_middle(content, tmp_path, monkeypatch):
     content["default_hooks"]["checkpoint"] |= dict(by_epoch=False, interval=3)
     interrupt(content, tmp_path, "work", monkeypatch, before=4)
