@@ -128,7 +128,7 @@ class FrozenTeacher:
             copy.deepcopy(self.detector),
             self._renormalize,
             self._reading,
-            TeacherExecution(fold_norms=False, dtype="fp32"),
+            TeacherExecution(fold_norms=False, pack_weights=False, dtype="fp32"),
         )
 
     def join(self) -> None:
@@ -214,11 +214,16 @@ class FrozenTeacher:
         def run() -> OutputRecorder:
             return self._run(images, samples, self._levels)
 
+        mixed = self._execution.dtype is None and under_autocast(images.device)
         record = prepare(
-            self.detector, self._execution, run, recorded=self._reader.recorded(), shared=shared
+            self.detector,
+            self._execution,
+            run,
+            recorded=self._reader.recorded(),
+            shared=shared,
+            mixed=mixed,
         )
         self._prepared = True
-        mixed = self._execution.dtype is None and under_autocast(images.device)
         if not (self._is_half or self._compiled or mixed):
             return record
         prepared = run()

@@ -85,8 +85,8 @@ class TeacherStudentDetector(BaseDetector):
             student's own loss. Their weights are set once, over the first iterations.
         data_preprocessor: Used for a student whose config has none, as
             MMEngine's Runner does with the top-level key of this name.
-        teacher_execution: How the teacher is run: ``fold_norms``, ``channels_last``,
-            ``dtype``, ``compile``, ``stream``; see
+        teacher_execution: How the teacher is run: ``fold_norms``, ``pack_weights``,
+            ``channels_last``, ``dtype``, ``compile``, ``stream``; see
             :class:`~tbd.detectors.TeacherExecution`.
         student_execution: How the student is run while it trains:
             ``channels_last``, ``compile``; see :class:`~tbd.detectors.StudentExecution`.

@@ -23,6 +23,13 @@ def check_strategy(cfg: Config) -> None:
     kind = strategy.get("type") if isinstance(strategy, dict) else strategy
     if kind == "FSDPStrategy":
         _check_sharding(cfg, strategy if isinstance(strategy, dict) else {})
+    elif kind in ("DeepSpeedStrategy", "ColossalAIStrategy"):
+        raise ValueError(
+            f"strategy.type={kind!r} writes a checkpoint as a folder with parts of every process, "
+            "which neither resuming nor exporting a distillation reads. Shard the student by "
+            "strategy.type='FSDPStrategy' with state_dict_cfg='full', or leave out runner_type "
+            "and strategy for DDP."
+        )
     elif kind not in (None, "SingleDeviceStrategy", "DDPStrategy"):
         print_log(
             f"strategy.type={kind!r} was never run with a distillation; DDP (no runner_type) and "

@@ -113,6 +113,26 @@ def test_other_launchers_environments_are_translated(started, monkeypatch, launc
     assert len(started) == 1
 
 
+def test_slurm_names_the_first_node(started, monkeypatch, tmp_path):
+    scontrol = tmp_path / "scontrol"
+    scontrol.write_text(
+        '#!/bin/sh\n[ "$*" = "show hostname node[1-2]" ] && printf "node1\\nnode2\\n"'
+    )
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("SLURM_NODELIST", "node[1-2]")
+    monkeypatch.setenv("MASTER_PORT", "29511")
+    set_environment(monkeypatch, "SLURM_", "LOCALID", "PROCID", "NTASKS")
+    set_launcher(Config(), "slurm")
+    assert (os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]) == ("node1", "29511")
+
+
+@pytest.mark.parametrize("launcher", ["slurm", "mpi"])
+def test_a_task_that_the_launcher_did_not_start_says_so(started, launcher):
+    with pytest.raises(ValueError, match=f"launcher='{launcher}' needs .*RANK|PROCID"):
+        set_launcher(Config(), launcher)
+
+
 @pytest.fixture
 def group(monkeypatch):
     """A process group that exists from :func:`set_launcher` on, with a record of its end."""

@@ -134,6 +134,13 @@ def test_sharding_that_does_not_work_is_refused(changes, message):
         check_strategy(cfg)
 
 
+@pytest.mark.parametrize("kind", ["DeepSpeedStrategy", "ColossalAIStrategy"])
+def test_strategies_whose_checkpoints_are_folders_are_refused(kind):
+    cfg = Config(dict(runner_type="FlexibleRunner", strategy=dict(type=kind)))
+    with pytest.raises(ValueError, match=rf"strategy\.type='{kind}'.*FSDPStrategy"):
+        check_strategy(cfg)
+
+
 def test_the_layout_of_sharded_weights_cannot_be_chosen():
     model = dict(student_execution=dict(channels_last=True))
     cfg = Config(dict(runner_type="FlexibleRunner", strategy=STRATEGY, model=model))

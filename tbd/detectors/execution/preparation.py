@@ -12,6 +12,7 @@ from torch import nn
 from tbd.detectors.execution.half_precision import cast_weights
 from tbd.detectors.execution.norm_folding import FoldedNorms, NormTrace, has_norms
 from tbd.detectors.execution.options import TeacherExecution
+from tbd.detectors.execution.packed_weights import InputSizes
 from tbd.detectors.recorder import OutputRecorder
 from tbd.detectors.tensors import tensors_in
 
@@ -28,6 +29,7 @@ def prepare(
     run: Callable[[], OutputRecorder],
     recorded: Collection[nn.Module],
     shared: Collection[nn.Module],
+    mixed: bool = False,
 ) -> OutputRecorder:
     """Change weights in place as the options say, and see that the outputs stay what they were.
 
@@ -37,6 +39,7 @@ def prepare(
         run: Runs it on the first batch, as it is then.
         recorded: Modules whose outputs are read.
         shared: Modules that are also run elsewhere, in float32.
+        mixed: It is run under mixed precision from then on.
 
     Returns:
         What was recorded in float32 when all else was done.
@@ -44,15 +47,22 @@ def prepare(
     Raises:
         ValueError: if a weight is out of the range of ``execution.dtype``.
     """
-    if execution.fold_norms and has_norms(detector):
-        record = _fold(detector, run, recorded)
-    else:
-        record = run()
+    with InputSizes(detector, kept=shared) as sizes:
+        if execution.fold_norms and has_norms(detector):
+            record = _fold(detector, run, recorded)
+        else:
+            record = run()
     if execution.channels_last:
         detector.to(memory_format=torch.channels_last)
         record = run()
-    if execution.dtype in ("bf16", "fp16"):
-        cast_weights(detector, execution.dtype, kept=shared)
+    half = execution.dtype in ("bf16", "fp16")
+    if half:
+        cast_weights(detector, str(execution.dtype), kept=shared)
+    if execution.pack_weights and not execution.compile and not mixed:
+        packed = sizes.pack()
+        if packed and not half:
+            # The first batch is computed as all others are, so that a resumed run is the same.
+            record = run()
     return record
 
 
