@@ -162,6 +162,7 @@ def _pack(module: nn.Conv2d, size: tuple[int, ...]) -> float:
 def _can_be_packed(module: nn.Conv2d) -> bool:
     return (
         torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, "_reorder_convolution_weight")
         and module.weight.device.type == "cpu"
         and module.weight.dtype in _DTYPES
         and module.padding_mode == "zeros"
