@@ -12,7 +12,8 @@ from torch.nn.functional import conv2d
 from tbd.detectors.execution import packed_weights
 from tbd.detectors.execution.packed_weights import InputSizes, PackedConv2d
 
-PLAIN = dict(fold_norms=False, pack_weights=False)
+PLAIN = dict(fold_norms=False)
+PACKED = dict(pack_weights=True)
 
 
 def packed(model: nn.Module) -> list[str]:
@@ -37,7 +38,7 @@ def convolution(**options):
 
 @pytest.mark.parametrize("name", TERMS)
 def test_packed_weights_change_no_loss(name):
-    model = build(name)
+    model = build(name, teacher_execution=PACKED)
     assert_equal_losses(model, build(name, teacher_execution=PLAIN))
     assert packed(model.teacher)
     assert not packed(model.student)
@@ -87,22 +88,21 @@ def test_state_copies_and_files_have_the_plain_weight():
 
 
 def test_a_head_that_terms_run_too_is_left_as_it_is():
-    model = build("crosskd")
+    model = build("crosskd", teacher_execution=PACKED)
     losses(model)
     names = packed(model.teacher)
     assert any(name.startswith("backbone") for name in names)
     assert not any(name.startswith("bbox_head") for name in names)
 
 
-@pytest.mark.parametrize("execution", [PLAIN, dict(pack_weights=False)])
-def test_it_can_be_left_out(execution):
-    model = build(teacher_execution=execution)
+def test_nothing_is_packed_unasked():
+    model = build()
     losses(model)
     assert not packed(model.teacher)
 
 
 def test_under_mixed_precision_nothing_is_packed():
-    model = build()
+    model = build(teacher_execution=PACKED)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         losses(model)
     assert not packed(model.teacher)
