@@ -10,6 +10,7 @@ from tbd.studies.pairs.trial import PairTrial, TermTrial
 BEGIN = "<!-- Below here everything is written by tools/pair_matrix.py. -->"
 
 _LETTERS = {"backbone": "B", "neck": "N", "bbox_head": "H", "rpn_head": "H", "roi_head": "R"}
+_TRANSFORMER = "T"
 
 
 def pair_tables(trials: Sequence[PairTrial]) -> str:
@@ -82,7 +83,9 @@ def _cell(trial: PairTrial, kind: str, reasons: list[str]) -> str:
 
 
 def _reached(term: TermTrial) -> str:
-    return " ".join(sorted({_LETTERS[part] for part in term.reaches}, key="BNHR".index))
+    # Encoder, decoder, embeddings and what else DETR and its kin have between neck and head.
+    letters = {_LETTERS.get(part, _TRANSFORMER) for part in term.reaches}
+    return " ".join(sorted(letters, key="BNTHR".index))
 
 
 def _shortened(reason: str) -> str:

@@ -29,6 +29,12 @@ def test_cells_say_what_a_term_reached_or_why_not():
     assert lines[-3:] == ["1. no second stage", "2. needs a package", "3. no dense head"]
 
 
+def test_what_lies_between_neck_and_head_is_the_transformer():
+    parts = ("bbox_head", "decoder", "encoder", "reference_points_fc", "neck")
+    lines = pair_tables([trial("detr", Query=TermTrial(reaches=parts))]).splitlines()
+    assert "| `detr` | Small | Large | N T H |" in lines
+
+
 def test_reasons_that_differ_by_the_detector_alone_are_one():
     reasons = [
         f"needs a head, which the student does not give: {name} has no head (of A). So it is."
