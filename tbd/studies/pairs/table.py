@@ -91,7 +91,7 @@ def _reached(term: TermTrial) -> str:
 def _shortened(reason: str) -> str:
     """The first sentence, without remarks in parentheses and the name of the detector."""
     sentence = re.sub(r" \([^)]*\)", "", reason).partition(". ")[0].removesuffix(".")
-    return re.sub(r": \w+ has no ", ": it has no ", sentence)
+    return re.sub(r": \w+ (has no|does not) ", r": it \1 ", sentence)
 
 
 def _number(reason: str, reasons: list[str]) -> int:

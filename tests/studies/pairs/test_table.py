@@ -42,6 +42,9 @@ def test_reasons_that_differ_by_the_detector_alone_are_one():
     ]
     lines = pair_tables([trial(r, Harmony=TermTrial(refusal=r)) for r in reasons]).splitlines()
     assert lines[-1] == "1. needs a head, which the student does not give: it has no head"
+    reasons = [f"needs queries: {name} does not predict from them" for name in ("This", "That")]
+    lines = pair_tables([trial(r, Query=TermTrial(refusal=r)) for r in reasons]).splitlines()
+    assert lines[-1] == "1. needs queries: it does not predict from them"
 
 
 def test_the_text_above_the_tables_stays(tmp_path):
