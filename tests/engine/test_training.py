@@ -137,6 +137,7 @@ def test_amp_keeps_the_configs_loss_scale(data, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(training, "is_cuda_available", lambda: True)
     monkeypatch.setattr(training, "build_runner", lambda cfg: seen.append(cfg) or _NoRunner())
+    monkeypatch.setattr(training, "complete_hooks", lambda runner: None)
     content = config_dict(data, retinanet())
     config = write_config(tmp_path / "run.py", content)
     train(config, str(tmp_path / "work"), amp=True)
@@ -150,6 +151,7 @@ def test_amp_keeps_the_configs_loss_scale(data, tmp_path, monkeypatch):
 def test_auto_scale_lr_needs_a_base_batch_size(data, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(training, "build_runner", lambda cfg: seen.append(cfg) or _NoRunner())
+    monkeypatch.setattr(training, "complete_hooks", lambda runner: None)
     content = config_dict(data, retinanet())
     config = write_config(tmp_path / "run.py", content)
     with pytest.raises(ValueError, match=r"--auto-scale-lr needs .*base_batch_size=N"):

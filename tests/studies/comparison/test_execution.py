@@ -108,8 +108,11 @@ def test_the_others_are_finished_when_one_fails(runs, work, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interruption_stops_all(runs, work, tmp_path, number):
+def test_an_interruption_stops_all(runs, work, tmp_path, number, request):
     work |= {"a": (60.0, 0), "b": (60.0, 0)}
+    # A shell lets what it starts in the background ignore Ctrl-C.
+    ctrl_c = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, ctrl_c))
     before = signal.getsignal(signal.SIGTERM)
     threading.Timer(1.0, os.kill, (os.getpid(), number)).start()
     with pytest.raises(KeyboardInterrupt):
