@@ -24,6 +24,9 @@ def config_hash(cfg: Config) -> str:
         The first 16 hexadecimal digits of a SHA-256.
     """
     content = cfg.to_dict()
+    if content.get("resume"):
+        # Where an interrupted run went on, which a training writes into the config that it keeps.
+        content["load_from"] = None
     for key in ("work_dir", "launcher", "resume", ORIGIN):
         content.pop(key, None)
     content.get("randomness", {}).pop("seed", None)
