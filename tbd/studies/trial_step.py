@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -17,12 +17,15 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from tbd.detectors import TeacherStudentDetector, build_detector, resolve_model_config
+from tbd.detectors.quiet import quiet_logger
 from tbd.detectors.trial import build_trial
 from tbd.detectors.weights import without_pretrained
 from tbd.distill import GroundTruth
 
 Amp = Literal["fp16", "bf16"]
 """Precision of mixed-precision training."""
+
+_Detector = TypeVar("_Detector", bound=BaseDetector)
 
 _DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -72,15 +75,22 @@ class StepBatch:
 
 def build_distillation(model: ConfigDict) -> TeacherStudentDetector:
     """Build a distillation to measure on: random weights, terms as for trials, training mode."""
-    wrapper: TeacherStudentDetector = build_trial(model).to(get_device()).train()
-    return wrapper
+    return _at_random_weights(build_trial(model))
 
 
 def build_student(model: ConfigDict) -> BaseDetector:
     """Build the student of a distillation alone, likewise."""
     config = ConfigDict(model)
     student = resolve_model_config(config.student, config.get("student_options"))
-    return build_detector(without_pretrained(student)).to(get_device()).train()
+    return _at_random_weights(build_detector(without_pretrained(student)))
+
+
+def _at_random_weights(model: _Detector) -> _Detector:
+    # Some parameters, such as the level embeddings of Deformable DETR, are memory that nobody has
+    # written to until they are initialised.
+    with quiet_logger():
+        model.init_weights()
+    return model.to(get_device()).train()
 
 
 class TrialStep:

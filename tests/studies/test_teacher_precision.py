@@ -14,6 +14,7 @@ from tbd.studies.teacher_precision import measure_loss_changes
 
 def test_losses_change_by_the_rounding_alone(tmp_path):
     write_data(tmp_path / "data")
+    torch.manual_seed(0)
     teacher = tiny.wrapper()["teacher"]
     weights = build_detector(Config(teacher)).state_dict()
     torch.save(dict(state_dict=weights), tmp_path / "teacher.pth")
