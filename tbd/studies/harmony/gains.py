@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tbd.studies.harmony.result import HarmonyResult
+from tbd.studies.statistics import gap_closed
 
 
 def with_gains(
@@ -28,7 +29,8 @@ def with_gains(
         added = {}
         if ap is not None and bottom is not None and result.name != baseline:
             added["gain"] = ap - bottom
-            if top is not None and top > bottom and result.name != teacher:
-                added["gap_closed"] = 100 * (ap - bottom) / (top - bottom)
+            if top is not None and result.name != teacher:
+                share = gap_closed(ap - bottom, bottom, top)
+                added |= {} if share is None else {"gap_closed": 100 * share}
         found.append(replace(result, metrics={**result.metrics, **added}))
     return found

@@ -45,6 +45,9 @@ OTHER_DETECTORS = (
 """One config of each family that no shipped config distills."""
 
 
+_OF_TERMS = ("distill", "auto_share")
+
+
 def shipped_pairs(folder: str | Path) -> list[str]:
     """One distillation config of each pair in a folder and in those inside it but ``_base_``.
 
@@ -67,6 +70,6 @@ def shipped_pairs(folder: str | Path) -> list[str]:
             continue
         model = load_config(str(path)).model
         if model.type in WRAPPER_TYPES:
-            content = {key: value for key, value in model.to_dict().items() if key != "distill"}
+            content = {k: v for k, v in model.to_dict().items() if k not in _OF_TERMS}
             pairs.setdefault(json.dumps(content, sort_keys=True, default=str), str(path))
     return list(pairs.values())
