@@ -6,8 +6,8 @@ from types import TracebackType
 from typing import Any
 
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
+from tbd.detectors.forward_hooks import ForwardHooks
 from tbd.precision import at_least_float32
 
 
@@ -24,7 +24,7 @@ class Call:
     output: Any
 
 
-class OutputRecorder:
+class OutputRecorder(ForwardHooks):
     """Context in which the calls of some modules are recorded.
 
     Its hooks are gone when the context ends. Containers are copied, since some
@@ -48,16 +48,16 @@ class OutputRecorder:
         optional: Collection[str] = (),
         float32: bool = False,
     ) -> None:
+        super().__init__()
         self.calls: dict[str, list[Call]] = {name: [] for name in modules}
         self._modules = dict(modules)
         self._role = role
         self._required = modules.keys() - set(optional)
         self._float32 = float32
-        self._handles: list[RemovableHandle] = []
 
     def __enter__(self) -> "OutputRecorder":
         for name, module in self._modules.items():
-            self._handles.append(module.register_forward_hook(self._keep_as(name)))
+            self.watch(module, self._keep_as(name))
         return self
 
     def __exit__(
@@ -66,8 +66,7 @@ class OutputRecorder:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for handle in self._handles:
-            handle.remove()
+        super().__exit__(exc_type, exc, traceback)
         silent = sorted(name for name in self._required if not self.calls[name])
         if exc is None and silent:
             raise RuntimeError(

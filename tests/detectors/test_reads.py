@@ -39,13 +39,6 @@ def build(distill, student=None, teacher=None, **options):
     return model.train()
 
 
-def prepare(model):
-    """The first step changes the teacher for its execution, and runs it more than once."""
-    model(**tiny.batch(model), mode="loss")
-    for term in model.distill.values():
-        getattr(term, "seen", []).clear()
-
-
 def see(model):
     """One step; its losses and the views that the probe was shown."""
     data = tiny.batch(model)
@@ -96,7 +89,6 @@ PATHS = ("backbone.layer3", "bbox_head.cls_convs.0")
 
 def test_modules_are_seen_by_path_and_shared_ones_call_by_call():
     model = build(probe("features", student_modules=PATHS, teacher_modules=PATHS))
-    prepare(model)
     calls = count_calls(model)
     _, student, teacher = see(model)
     assert set(calls.values()) == {1}
@@ -201,7 +193,6 @@ def test_the_transformer_of_a_teacher_runs_only_for_its_queries():
         model = build(
             probe(*reads), student=transformer("dino"), teacher=transformer("dino", width=8)
         )
-        prepare(model)
         calls = count_calls(model)
         _, student, teacher = see(model)
         assert calls["teacher.decoder"] == decoded
@@ -326,7 +317,6 @@ def test_level_maps_hold_for_all_that_is_seen_by_level():
 def test_the_rest_of_the_teachers_head_teaches_the_students_towers():
     terms = dict(hd=None, tfd=None, crossed=dict(type="tbd.TestingCrossHead"))
     model = build(terms, student=gfl(), teacher=gfl(8, 16))
-    prepare(model)
     calls = count_calls(model)
     losses = model(**tiny.batch(model), mode="loss")
     assert calls["student.bbox_head"] == calls["teacher.bbox_head"] == 1

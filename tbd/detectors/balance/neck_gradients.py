@@ -1,18 +1,17 @@
 """How hard each loss pulls at the student: the norm of its gradient on the neck's output."""
 
 from collections.abc import Iterator, Mapping
-from types import TracebackType
 from typing import Any
 
 import torch
 from mmdet.models.detectors.base import BaseDetector
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
+from tbd.detectors.forward_hooks import ForwardHooks
 from tbd.detectors.tensors import tensors_in
 
 
-class NeckGradients:
+class NeckGradients(ForwardHooks):
     """Context in which a detector's neck is watched, and gradients on its output measured after.
 
     Args:
@@ -20,23 +19,14 @@ class NeckGradients:
     """
 
     def __init__(self, detector: BaseDetector) -> None:
+        super().__init__()
         neck = getattr(detector, "neck", None)
         self._module = neck if isinstance(neck, nn.Module) else detector.backbone
         self._outputs: list[Tensor] = []
-        self._handle: RemovableHandle | None = None
 
     def __enter__(self) -> "NeckGradients":
-        self._handle = self._module.register_forward_hook(self._keep)
+        self.watch(self._module, self._keep)
         return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._handle is not None:
-            self._handle.remove()
 
     def norm(self, losses: Mapping[str, Any]) -> Tensor:
         """Euclidean norm of the gradient of a sum of losses, over all levels together.

@@ -2,7 +2,6 @@
 
 import weakref
 from collections.abc import Collection
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -11,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.nn.utils.parametrize import is_parametrized
-from torch.utils.hooks import RemovableHandle
+
+from tbd.detectors.forward_hooks import ForwardHooks
 
 _FOLDABLE = (nn.Conv2d.forward, Conv2d.forward)
 
@@ -21,7 +21,7 @@ def has_norms(detector: nn.Module) -> bool:
     return any(isinstance(module, _BatchNorm) for module in detector.modules())
 
 
-class NormTrace:
+class NormTrace(ForwardHooks):
     """Context in which a detector runs, to see which norms belong to which convolutions.
 
     The order in which modules are registered says nothing certain: a head may
@@ -35,9 +35,9 @@ class NormTrace:
     """
 
     def __init__(self, detector: nn.Module, kept: Collection[nn.Module] = ()) -> None:
+        super().__init__()
         self._detector = detector
         self._kept = {id(module) for module in kept}
-        self._handles: list[RemovableHandle] = []
         # A weak reference: a list of all outputs would hold the memory of a training step.
         self._last: tuple[nn.Module, weakref.ref[Tensor]] | None = None
         self._calls: dict[nn.Module, int] = {}
@@ -46,19 +46,10 @@ class NormTrace:
     def __enter__(self) -> "NormTrace":
         for module in self._detector.modules():
             if isinstance(module, _BatchNorm):
-                self._handles.append(module.register_forward_hook(self._saw_norm))
+                self.watch(module, self._saw_norm)
             elif _is_foldable(module) and id(module) not in self._kept:
-                self._handles.append(module.register_forward_hook(self._saw_convolution))
+                self.watch(module, self._saw_convolution)
         return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for handle in self._handles:
-            handle.remove()
 
     def pairs(self) -> list[tuple[nn.Conv2d, _BatchNorm]]:
         """Convolutions and the norms that may be folded into them."""

@@ -8,7 +8,6 @@ stay in it; PyTorch's compiler does the same when it freezes a model.
 import logging
 from collections.abc import Collection
 from math import prod
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -16,7 +15,8 @@ from mmcv.cnn.bricks.wrappers import Conv2d
 from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
-from torch.utils.hooks import RemovableHandle
+
+from tbd.detectors.forward_hooks import ForwardHooks
 
 TOLERANCE = 1e-5
 """Largest change of an output in float32, as a share of its largest value, that passes for
@@ -85,7 +85,7 @@ class PackedConv2d(Conv2d):
             destination[f"{prefix}weight"] = self.weight.to_dense()
 
 
-class InputSizes:
+class InputSizes(ForwardHooks):
     """Context in which a detector runs, to see on what sizes its convolutions compute.
 
     Args:
@@ -94,25 +94,16 @@ class InputSizes:
     """
 
     def __init__(self, detector: nn.Module, kept: Collection[nn.Module] = ()) -> None:
+        super().__init__()
         outside = {part for module in kept for part in module.modules()}
         self._modules = [module for module in detector.modules() if module not in outside]
-        self._handles: list[RemovableHandle] = []
         self._sizes: dict[nn.Conv2d, tuple[int, ...]] = {}
 
     def __enter__(self) -> "InputSizes":
         for module in self._modules:
             if type(module) in _PLAIN:
-                self._handles.append(module.register_forward_hook(self._saw))
+                self.watch(module, self._saw)
         return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for handle in self._handles:
-            handle.remove()
 
     def pack(self) -> bool:
         """Pack the convolutions that were run and can be; those on no CPU cannot.

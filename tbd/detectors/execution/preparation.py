@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -47,7 +48,8 @@ def prepare(
     Raises:
         ValueError: if a weight is out of the range of ``execution.dtype``.
     """
-    with InputSizes(detector, kept=shared) as sizes:
+    sizes = InputSizes(detector, kept=shared)
+    with sizes if execution.pack_weights else nullcontext():
         if execution.fold_norms and has_norms(detector):
             record = _fold(detector, run, recorded)
         else:

@@ -1,0 +1,15 @@
+"""Hooks on the forward of modules that are gone when their context ends."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from torch import nn
+
+
+class ForwardHooks(ExitStack):
+    """Context in which modules are watched; what begins it says which."""
+
+    def watch(self, module: nn.Module, hook: Callable[..., Any]) -> None:
+        """Register a forward hook until the context ends."""
+        self.callback(module.register_forward_hook(hook).remove)
