@@ -20,6 +20,7 @@ from tbd.compat.needed_hooks import bring_hooks, register_missing
 from tbd.compat.notices import import_quietly
 from tbd.compat.packaged_configs import allow_packaged_configs, configs_dir
 from tbd.compat.ssd import mend_ssd_prediction
+from tbd.compat.visualizer_instances import forget_visualizer
 from tbd.compat.yaml_configs import read_yaml_as_data
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "bring_hooks",
     "check_distribution",
     "configs_dir",
+    "forget_visualizer",
     "import_quietly",
     "install",
     "load_checkpoint",

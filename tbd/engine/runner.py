@@ -1,11 +1,15 @@
 """The Runner of a training or an evaluation, and the folder that it writes to."""
 
 import os.path as osp
+import time
+from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.logging import MessageHub
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from tbd.compat import forget_visualizer
 from tbd.engine.config import config_name
 
 
@@ -16,4 +20,16 @@ def resolve_work_dir(cfg: Config, config: str | Config, work_dir: str | None) ->
 
 def build_runner(cfg: Config) -> Runner:
     """Build the config's Runner, of the class that its ``runner_type`` names if it does."""
+    forget_visualizer(cfg.get("visualizer"))
+    # Two of one name in one second would share logger and message hub, and with them the folder and
+    # the figures of the first.
+    while MessageHub.check_instance_created(_name_of_now(cfg)):
+        time.sleep(0.05)
     return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+
+
+def _name_of_now(cfg: Config) -> str:
+    """Name under which MMEngine would keep what belongs to a run that begins now."""
+    name = cfg.get("experiment_name") or (Path(cfg.filename).stem if cfg.filename else None)
+    now = time.strftime("%Y%m%d_%H%M%S")
+    return f"{name}_{now}" if name else now
