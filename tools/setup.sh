@@ -47,7 +47,9 @@ fi
 LOG=$VENV/install.log
 echo "== environment $VENV: $DISTRIBUTION; a new one downloads some GB, which takes minutes."
 echo "   What pip says is in $LOG =="
+NEW=false
 if ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
+  NEW=true
   INTERPRETER=$(find_python)
   if ! "$INTERPRETER" -m venv "$VENV"; then
     echo "setup.sh: $INTERPRETER cannot make virtual environments; on Debian and Ubuntu" \
@@ -64,6 +66,16 @@ pip() {
     exit 1
   fi
 }
+
+# torch and its CUDA libraries take gigabytes; an environment that lies beside this one lends them.
+if $NEW; then
+  for OTHER in "$ROOT/.venv" "$ROOT/.venv-openmmlab"; do
+    if [ "$OTHER" != "$VENV" ] && [ -f "$OTHER/.tbd-installed" ]; then
+      "$VENV/bin/python" "$ROOT/tools/link_packages.py" "$OTHER" >>"$LOG" 2>&1 || tail -n 5 "$LOG" >&2
+      break
+    fi
+  done
+fi
 pip install -c "$ROOT/constraints.txt" -e "$ROOT[$EXTRAS]"
 
 # OpenCV's desktop build needs libGL, which servers and containers often lack.
