@@ -6,6 +6,7 @@ Example::
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from tbd.cli.options import add_cfg_options
 from tbd.engine import load_config
 from tbd.studies.evaluation_cost import measure_evaluations
 from tbd.studies.harmony_cost import measure_growth
+from tbd.studies.method_cost import measure_methods
 from tbd.studies.step_cost import measure_memory, measure_times
 from tbd.studies.step_profile import profile_step
 from tbd.studies.teacher_precision import measure_loss_changes
@@ -70,6 +72,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-memory", action="store_true", help="measure times only")
     parser.add_argument(
+        "--terms",
+        nargs="+",
+        metavar="TERM",
+        help="compare the steps of these methods on the pair, such as fgd; all: what suits it",
+    )
+    parser.add_argument(
         "--precision",
         choices=["fp16", "bf16"],
         metavar="TYPE",
@@ -103,12 +111,35 @@ def run(args: argparse.Namespace) -> None:
     batch = StepBatch(args.batch_size, args.height, args.width, args.boxes)
     precision = f", autocast {args.amp}" if args.amp else ""
     print(f"{batch} on {device}, {args.clock} clock{precision}")
+    if args.terms is not None:
+        _print_methods(args.config, batch, args)
+        return
     _print_times(model, batch, args)
     if not args.no_memory:
         _print_memory(model, batch, args)
     if args.profile is not None:
         trace = Path(args.profile) if args.profile else None
         print(profile_step(model, batch, args.amp, trace))
+
+
+def _print_methods(config: str, batch: StepBatch, args: argparse.Namespace) -> None:
+    costs = measure_methods(
+        config,
+        args.terms,
+        batch,
+        args.rounds,
+        lambda line: print(line, file=sys.stderr, flush=True),
+        clock=args.clock,
+        amp=args.amp,
+        memory=not args.no_memory,
+    )
+    print("| terms | step / plain step | step / (plain step + teacher) | memory / plain |")
+    print("|---|---:|---:|---:|")
+    for cost in costs:
+        memory = "–" if cost.memory is None else f"{cost.memory:.2f}"
+        print(
+            f"| {cost.terms} | {cost.time:.2f} | {cost.over_teacher:.2f} | {memory} |", flush=True
+        )
 
 
 def _print_loss_changes(cfg: Config, dtype: str) -> None:

@@ -10,6 +10,7 @@ from transformers import transformer
 
 from tbd.registry import MODELS
 from tbd.studies.harmony_cost import measure_growth
+from tbd.studies.method_cost import measure_methods
 from tbd.studies.step_cost import measure_times
 from tbd.studies.step_profile import profile_step
 from tbd.studies.stopwatch import stopwatch
@@ -106,6 +107,19 @@ def test_the_graph_grows_with_predictions_and_not_with_ground_truth():
     ]
     assert costs[1].graph == pytest.approx(2 * costs[0].graph, rel=0.01)
     assert costs[4].graph == pytest.approx(costs[2].graph, rel=0.02)
+
+
+def test_the_steps_of_several_methods_are_compared():
+    lines = []
+    terms = ["plain", "hd", "FGD+pkd"]
+    pair = "tbd::shapes/tbd_retinanet_shapes.py"
+    costs = list(measure_methods(pair, terms, BATCH, 1, lines.append, clock="cpu", memory=False))
+    assert [cost.terms for cost in costs] == ["hd", "fgd+pkd"]
+    # The teacher's forward belongs to the step, and to what it is measured against.
+    assert all(cost.time > cost.over_teacher > 0 for cost in costs)
+    assert {cost.memory for cost in costs} == {None}
+    assert [line for line in lines if line.endswith(":")] == ["hd:", "fgd+pkd:"]
+    assert lines.count("warm-up done") == 2
 
 
 def test_a_profile_names_modules_terms_and_operators(tmp_path):
