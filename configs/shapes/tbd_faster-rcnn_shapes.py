@@ -1,5 +1,7 @@
 """TBD on shapes, two-stage: faster-rcnn_student_shapes.py taught by faster-rcnn_teacher_shapes.py.
 
+The student trains for 10 epochs, the teacher for 20.
+
 Needs the teacher's checkpoint: train faster-rcnn_teacher_shapes.py first, or set
 model.teacher_ckpt.
 """
@@ -16,3 +18,4 @@ model = dict(
     teacher="{{ fileDirname }}/faster-rcnn_teacher_shapes.py",
     teacher_ckpt="work_dirs/faster-rcnn_teacher_shapes/epoch_20.pth",
 )
+train_cfg = dict(max_epochs=10, val_interval=10)
