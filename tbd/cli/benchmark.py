@@ -138,7 +138,8 @@ def _print_methods(config: str, batch: StepBatch, args: argparse.Namespace) -> N
     for cost in costs:
         memory = "–" if cost.memory is None else f"{cost.memory:.2f}"
         print(
-            f"| {cost.terms} | {cost.time:.2f} | {cost.over_teacher:.2f} | {memory} |", flush=True
+            f"| {cost.terms} | {cost.over_plain:.2f} | {cost.over_teacher:.2f} | {memory} |",
+            flush=True,
         )
 
 
@@ -186,7 +187,7 @@ def _print_times(model: ConfigDict, batch: StepBatch, args: argparse.Namespace) 
     for name, seconds in lines.items():
         print(f"{name:30}{seconds:9.3f} s")
     print(f"{'distilled / (plain + teacher)':30}{times.ratio:9.3f}")
-    print(f"{'distilled / plain':30}{times.distilled / times.plain:9.3f}")
+    print(f"{'distilled / plain':30}{times.over_plain:9.3f}")
 
 
 def _print_memory(model: ConfigDict, batch: StepBatch, args: argparse.Namespace) -> None:

@@ -15,11 +15,11 @@ from tbd.studies.trial_step import Amp, StepBatch
 
 @dataclass(frozen=True)
 class MethodCost:
-    """Medians over the rounds.
+    """Times are medians over the rounds.
 
     Attributes:
         terms: The methods, joined by ``+``.
-        time: Seconds of a distilled step, divided by those of a plain one.
+        over_plain: Seconds of a distilled step, divided by those of a plain one.
         over_teacher: Seconds of a distilled step, divided by those of a plain one and of the
             eager float32 teacher.
         memory: Peak memory of distilled steps, divided by that of plain ones; None where it
@@ -27,7 +27,7 @@ class MethodCost:
     """
 
     terms: str
-    time: float
+    over_plain: float
     over_teacher: float
     memory: float | None
 
@@ -76,7 +76,7 @@ def measure_methods(
             peaks = measure_memory(model, batch, amp=amp) if memory else None
             yield MethodCost(
                 candidate.terms,
-                times.distilled / times.plain,
+                times.over_plain,
                 times.ratio,
                 peaks.distilled / peaks.plain if peaks else None,
             )

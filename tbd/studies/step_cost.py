@@ -26,6 +26,7 @@ class StepTimes:
             float32 and without compilation, whatever the distillation does with it.
         distilled: Forward, backward and update of the student with every term.
         ratio: Median over the rounds of distilled / (plain + teacher).
+        over_plain: Median over the rounds of distilled / plain.
         parts: By name, what else was measured: the preprocessing of the batch, the
             teacher as the distillation runs it, forward and backward of each term.
     """
@@ -34,6 +35,7 @@ class StepTimes:
     teacher: float
     distilled: float
     ratio: float
+    over_plain: float
     parts: dict[str, float] = field(default_factory=dict)
 
 
@@ -108,11 +110,13 @@ def measure_times(
         progress(f"round {number}/{rounds}: {shown}")
     medians = {name: statistics.median(row[name] for row in rows) for name in works}
     ratio = statistics.median(row["distilled"] / (row["plain"] + row["teacher"]) for row in rows)
+    over_plain = statistics.median(row["distilled"] / row["plain"] for row in rows)
     return StepTimes(
         plain=medians.pop("plain"),
         teacher=medians.pop("teacher"),
         distilled=medians.pop("distilled"),
         ratio=ratio,
+        over_plain=over_plain,
         parts=medians,
     )
 

@@ -35,5 +35,5 @@ def step_costs(runs: Sequence[Run]) -> dict[Run, float]:
         batch = StepBatch(cfg.train_dataloader.batch_size, height, width, boxes)
         with quiet_logger():
             times = measure_times(cfg.model, batch, _ROUNDS, lambda line: None)
-        costs[run] = times.distilled / times.plain
+        costs[run] = times.over_plain
     return costs
