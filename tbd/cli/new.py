@@ -9,6 +9,7 @@ Example::
 import argparse
 
 from tbd.projects import new_project
+from tbd.projects.annotations import counted
 from tbd.projects.recipe import pair_recipes
 
 
@@ -60,8 +61,8 @@ def run(args: argparse.Namespace) -> None:
     )
     data = project.data
     print(
-        f"{data.kind}: {len(data.train.classes)} classes, {len(data.train.sizes())} images to "
-        f"train on, {len(data.val.sizes())} to validate"
+        f"{data.kind}: {counted(data.train.classes, 'class', 'classes')}, "
+        f"{counted(data.train.sizes(), 'image')} to train on, {len(data.val.sizes())} to validate"
     )
     for note in project.notes:
         print(f"note: {note}")

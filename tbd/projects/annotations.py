@@ -3,12 +3,16 @@
 import math
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tbd.datasets.annotation_check import check_structure
+
 _SHOWN = 3
+TRIED = 20
+"""Names of images that are looked for, to find the folder of all of them."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +44,18 @@ class Annotations:
         """Width and height of every image, in pixels."""
         return [(image["width"], image["height"]) for image in self.content["images"]]
 
-    def outside(self) -> int:
-        """Number of boxes that have no area or lie partly outside of their image."""
-        sizes = {image["id"]: image for image in self.content["images"]}
-        count = 0
+    def reaching_out(self) -> list[Any]:
+        """Ids of the boxes that lie partly outside of their image."""
+        sizes = {image["id"]: (image["width"], image["height"]) for image in self.content["images"]}
+        found = []
         for annotation in self.content["annotations"]:
             x, y, width, height = annotation["bbox"]
-            image = sizes[annotation["image_id"]]
-            inside = x >= -1 and y >= -1
-            inside &= x + width <= image["width"] + 1 and y + height <= image["height"] + 1
-            count += not (inside and width > 0 and height > 0)
-        return count
+            right, bottom = sizes[annotation["image_id"]]
+            inside = x >= -1 and y >= -1 and x + width <= right + 1 and y + height <= bottom + 1
+            seen = x < right and y < bottom and x + width > 0 and y + height > 0
+            if seen and not inside:
+                found.append(annotation["id"])
+        return found
 
     def with_classes(self, classes: Sequence[str]) -> "Annotations":
         """The same with the categories in another order, numbered from 1.
@@ -61,8 +66,9 @@ class Annotations:
         missing = [name for name in self.classes if name not in classes]
         if missing:
             raise ValueError(
-                f"{self.file or self.images} has the classes {', '.join(missing)}, which the "
-                "training set does not have."
+                f"{self.file or self.images} has {counted(missing, 'class', 'classes')} that the "
+                f"training set lacks: {shown(missing)}. Add to the categories of the training set, "
+                "or take out here, what is missing there."
             )
         numbers = {name: number for number, name in enumerate(classes, 1)}
         old = {category["id"]: str(category["name"]) for category in self.content["categories"]}
@@ -87,25 +93,22 @@ def check_annotations(content: Mapping[str, Any], file: Path) -> None:
     Raises:
         ValueError: It is not of COCO's format, or refers to images or categories that it lacks.
     """
-    try:
-        ids = {image["id"] for image in content["images"]}
-        categories = {category["id"] for category in content["categories"]}
-        for image in content["images"]:
-            image["file_name"], image["width"], image["height"]
-        lost = [
-            annotation.get("id")
-            for annotation in content["annotations"]
-            if annotation["image_id"] not in ids
-            or annotation["category_id"] not in categories
-            or not _is_box(annotation["bbox"])
-        ]
-        names = [str(category["name"]).strip() for category in content["categories"]]
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{file} is not in COCO's format: {error!r}.") from error
+    check_structure(_numbered(content), file)
+    ids = {image["id"] for image in content["images"]}
+    categories = {category["id"] for category in content["categories"]}
+    lost = [
+        annotation.get("id", f"annotations[{index}]")
+        for index, annotation in enumerate(content["annotations"])
+        if annotation["image_id"] not in ids
+        or annotation["category_id"] not in categories
+        or not _is_box(annotation["bbox"])
+    ]
+    names = [category["name"].strip() for category in content["categories"]]
     if lost:
         raise ValueError(
-            f"{file}: {len(lost)} annotations refer to an image or a category that is not in the "
-            f"file, or have no box of four finite numbers; ids {shown(lost)}."
+            f"{file}: {counted(lost, 'annotation')} of an image or a category that is not in the "
+            f"file, or without a box of four finite numbers; ids {shown(lost)}. Mend them or take "
+            f"them out; tbd check-data {file} tells them apart."
         )
     twice = sorted(name for name, count in Counter(names).items() if count > 1 or not name)
     if twice:
@@ -115,8 +118,9 @@ def check_annotations(content: Mapping[str, Any], file: Path) -> None:
         )
     if not content["images"] or not content["annotations"]:
         raise ValueError(
-            f"{file} has {len(content['images'])} images and {len(content['annotations'])} boxes; "
-            "there is nothing to learn from it."
+            f"{file} has {counted(content['images'], 'image')} and "
+            f"{counted(content['annotations'], 'box', 'boxes')}; there is nothing to learn or to "
+            "measure by. Give a file with both."
         )
 
 
@@ -142,8 +146,24 @@ def completed(content: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**content, "annotations": annotations}
 
 
-def _is_box(box: Sequence[Any]) -> bool:
-    return len(box) == 4 and all(isinstance(v, int | float) and math.isfinite(v) for v in box)
+def _numbered(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same with ids of annotations, which COCO's own tools need and others leave out."""
+    annotations = content["annotations"]
+    if not isinstance(annotations, list):
+        return content
+    numbered = [
+        {"id": number, **annotation} if isinstance(annotation, dict) else annotation
+        for number, annotation in enumerate(annotations, 1)
+    ]
+    return {**content, "annotations": numbered}
+
+
+def _is_box(box: Any) -> bool:
+    return (
+        isinstance(box, list)
+        and len(box) == 4
+        and all(isinstance(value, int | float) and math.isfinite(value) for value in box)
+    )
 
 
 def split(whole: Annotations, share: float, seed: int) -> tuple[Annotations, Annotations]:
@@ -164,7 +184,10 @@ def split(whole: Annotations, share: float, seed: int) -> tuple[Annotations, Ann
         raise ValueError(f"--val-share must lie between 0 and 1, is {share}.")
     images = sorted(whole.content["images"], key=lambda image: str(image["file_name"]))
     if len(images) < 2:
-        raise ValueError(f"{whole.file or whole.images} has one image, which cannot be split.")
+        raise ValueError(
+            f"{whole.file or whole.images} has one image, which cannot be split; add images, or a "
+            "validation set of its own."
+        )
     random.Random(seed).shuffle(images)
     count = min(max(1, round(share * len(images))), len(images) - 1)
     chosen = {image["id"] for image in images[:count]}
@@ -180,6 +203,11 @@ def split(whole: Annotations, share: float, seed: int) -> tuple[Annotations, Ann
         return Annotations(content, whole.images)
 
     return part(False), part(True)
+
+
+def counted(items: Sized, one: str, many: str | None = None) -> str:
+    """Their number and what they are, in the singular for one of them."""
+    return f"{len(items):,} {one if len(items) == 1 else many or one + 's'}"
 
 
 def shown(items: Sequence[Any]) -> str:

@@ -5,12 +5,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import ParseError
-from xml.parsers import expat
 
 import yaml
 
-from tbd.projects.annotations import Annotations, shown
+from tbd.projects.annotations import TRIED, Annotations, counted, shown
+from tbd.projects.label_check import check_voc_labels, check_yolo_labels, class_names
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _SPLITS = {"train": ("train",), "val": ("val", "valid", "validation")}
@@ -27,18 +26,15 @@ def read_voc(root: Path, files: Sequence[Path]) -> tuple[dict[str, Annotations],
     Returns:
         Name of the split, empty for a single one, → annotations; and what is worth a note.
     """
-    datasets = _supervision().DetectionDataset
+    convert = _supervision().DetectionDataset.from_pascal_voc
+    check_voc_labels(files)
     parts, notes = {}, []
     folders = sorted({file.parent for file in files})
     for folder in folders:
         names = [file.stem for file in files if file.parent == folder]
         images = _images_beside(folder, names, root)
         notes += _orphans(folder, set(names), images)
-        try:
-            found = datasets.from_pascal_voc(str(images), str(folder))
-        except ParseError as error:
-            raise ValueError(f"{_torn(files) or folder} is no XML: {error}.") from error
-        part = _as_coco(found, images)
+        part = _converted(convert, images, folder)
         part = part.with_classes(sorted(part.classes))
         name = _split_of(folder, root) if len(folders) > 1 else ""
         if name is None:
@@ -69,32 +65,28 @@ def read_yolo(root: Path, files: Sequence[Path]) -> tuple[dict[str, Annotations]
     if len(named) != 1:
         raise ValueError(
             f"--data {root}: {len(named)} of its .yaml files name classes, one has to: "
-            f"{shown(list(files))}."
+            f"{shown(list(files))}. Give it names, a list of the classes in the labels' order."
         )
     ((file, content),) = named.items()
-    datasets = _supervision().DetectionDataset
+    convert = _supervision().DetectionDataset.from_yolo
+    classes = class_names(content["names"], file, content.get("nc"))
     parts, notes = {}, []
     for name, words in _SPLITS.items():
         images = _yolo_images(file, content, root, words)
         if images is None:
             continue
         labels = _swapped(images, root)
-        notes += _orphans(labels, {f.stem for f in labels.glob("*.txt")}, images)
-        found = datasets.from_yolo(str(images), str(labels), str(file))
-        parts[name] = _as_coco(found, images)
+        texts = sorted(labels.glob("*.txt"))
+        notes += _orphans(labels, {text.stem for text in texts}, images)
+        check_yolo_labels(texts, classes)
+        parts[name] = _converted(convert, images, labels, file)
     if not parts:
-        raise FileNotFoundError(f"{file} names train and val folders that are not there.")
+        given = {word: content.get(word) for words in _SPLITS.values() for word in words}
+        raise FileNotFoundError(
+            f"{file}: there are no images where train={given['train']!r} and "
+            f"val={given['val'] or given['valid']!r} say, nor in {root / 'images'}."
+        )
     return _same_classes(parts), notes
-
-
-def _torn(files: Sequence[Path]) -> Path | None:
-    """The first file that is no XML."""
-    for file in files:
-        try:
-            expat.ParserCreate().Parse(file.read_bytes(), True)
-        except expat.ExpatError:
-            return file
-    return None
 
 
 def _read_yaml(file: Path) -> Any:
@@ -112,6 +104,14 @@ def _supervision() -> Any:
             "Pascal VOC and YOLO annotations are read by supervision: pip install 'tbd[data]'."
         ) from error
     return supervision
+
+
+def _converted(convert: Any, images: Path, labels: Path, *more: Path) -> Annotations:
+    try:
+        dataset = convert(str(images), str(labels), *map(str, more))
+    except ValueError as error:
+        raise ValueError(f"{labels} cannot be converted: {error}") from error
+    return _as_coco(dataset, images)
 
 
 def _as_coco(dataset: Any, images: Path) -> Annotations:
@@ -168,11 +168,13 @@ def _split_of(folder: Path, root: Path) -> str | None:
 def _images_beside(folder: Path, names: Sequence[str], root: Path) -> Path:
     beside = [p for p in sorted(folder.parent.iterdir()) if p.is_dir() and p != folder]
     for place in (folder, *beside, root):
-        if any((place / f"{names[0]}{suffix}").is_file() for suffix in _suffixes()):
-            return place
+        for name in names[:TRIED]:
+            if any((place / f"{name}{suffix}").is_file() for suffix in _suffixes()):
+                return place
     raise FileNotFoundError(
         f"{folder}: there is no image {names[0]} beside its annotations, with a suffix of "
-        f"{', '.join(IMAGE_SUFFIXES)}."
+        f"{', '.join(IMAGE_SUFFIXES)}, in {', '.join(map(str, (folder, *beside, root)))}. Put the "
+        "images into one of these."
     )
 
 
@@ -205,7 +207,10 @@ def _swapped(images: Path, root: Path) -> Path:
             break
     labels = Path(*parts)
     if not labels.is_dir():
-        raise FileNotFoundError(f"{images} has no labels: {labels} is not there.")
+        raise FileNotFoundError(
+            f"{images} has no labels: {labels} is not there. YOLO's labels lie in the same path "
+            "with 'labels' in place of 'images'."
+        )
     return labels
 
 
@@ -215,14 +220,15 @@ def _orphans(annotations: Path, stems: set[str], images: Path) -> list[str]:
     lost = sorted(stems - pictures)
     if lost:
         raise FileNotFoundError(
-            f"{len(lost)} annotation files of {annotations} have no image in {images}: "
-            f"{shown(lost)}."
+            f"{counted(lost, 'annotation file')} of {annotations} without an image in {images}: "
+            f"{shown(lost)}. Add the images or take the files out."
         )
     bare = sorted(pictures - stems)
     if not bare:
         return []
     return [
-        f"{len(bare)} images of {images} have no annotation and count as background: {shown(bare)}"
+        f"{counted(bare, 'image')} of {images} without annotations count as background: "
+        f"{shown(bare)}"
     ]
 
 

@@ -6,14 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tbd.datasets.annotation_check import check_annotations as find_faults
 from tbd.projects.annotations import (
+    TRIED,
     Annotations,
     check_annotations,
     completed,
+    counted,
     shown,
     split,
 )
-from tbd.projects.conversion import read_voc, read_yolo
+from tbd.projects.conversion import IMAGE_SUFFIXES, read_voc, read_yolo
+
+# Of larger sets not every image is opened.
+_MOST_OPENED = 5000
 
 _FORMATS = "COCO (a .json), Pascal VOC (.xml) or YOLO (a .yaml with names, labels in .txt)"
 
@@ -51,7 +57,8 @@ def read_data(root: Path, val_share: float, seed: int) -> Data:
         ValueError: Formats are mixed, a file is broken, or the classes of the splits differ.
     """
     if not root.is_dir():
-        raise FileNotFoundError(f"--data {root}: there is no such folder.")
+        what = "is a file; give the folder that it lies in" if root.exists() else "is not there"
+        raise FileNotFoundError(f"--data {root} {what}.")
     jsons = {file: content for file in _files(root, ".json") if (content := _coco_content(file))}
     xmls = _files(root, ".xml")
     yamls = [file for suffix in (".yaml", ".yml") for file in _files(root, suffix)]
@@ -65,18 +72,23 @@ def read_data(root: Path, val_share: float, seed: int) -> Data:
             "Give a folder with one."
         )
     if not kinds:
-        raise FileNotFoundError(f"--data {root} holds no annotations that are known: {_FORMATS}.")
+        raise FileNotFoundError(
+            f"--data {root} holds no annotations that are known: {_FORMATS}.{_hint(root)}"
+        )
     notes: list[str] = []
     if jsons:
         parts = _coco(root, jsons, notes)
     else:
         parts, more = read_voc(root, xmls) if xmls else read_yolo(root, yamls)
         notes += more
+    for name, part in parts.items():
+        _check_images(part)
+        notes += _check_content(part, name)
     train, val = _both(parts, val_share, seed, notes)
     if not train.content["annotations"]:
-        raise ValueError(f"--data {root}: no image to train on has a box; nothing can be learnt.")
-    for part in (train, val):
-        _check_images(part)
+        raise ValueError(
+            f"--data {root}: no image to train on has a box, and nothing can be learnt; label some."
+        )
     return Data(root, kinds[0], train, val, (*notes, *_remarks(train, val)))
 
 
@@ -113,14 +125,17 @@ def _coco(
 
 
 def _image_folder(root: Path, file: Path, images: Sequence[dict[str, Any]], name: str) -> Path:
-    wanted = str(images[0]["file_name"])
+    wanted = [str(image["file_name"]) for image in images[:TRIED]]
     near = (file.parent, file.parent.parent, root)
     folders = [base / inside for base in near for inside in (".", "images", name)]
     for folder in (f for f in folders if f.is_dir()):
         for place in (folder, *sorted(p for p in folder.iterdir() if p.is_dir())):
-            if (place / wanted).is_file():
+            if any((place / image).is_file() for image in wanted):
                 return place
-    raise FileNotFoundError(f"{file}: its image {wanted} is nowhere below {root}.")
+    raise FileNotFoundError(
+        f"{file}: its images, {shown(wanted)}, are nowhere in {root}; put them into "
+        f"{root / 'images'}."
+    )
 
 
 def _both(
@@ -148,13 +163,21 @@ def _remarks(train: Annotations, val: Annotations) -> Iterable[str]:
         empty = [label for label, count in part.boxes_by_class().items() if count == 0]
         if empty:
             yield f"{name} has no box of {shown(empty)}, whose AP will be missing or meaningless"
-        if outside := part.outside():
+        if outside := part.reaching_out():
             yield (
-                f"{outside} boxes of {name} are empty or reach out of their image; MMDetection "
-                "clips them or passes over them"
+                f"{counted(outside, 'box', 'boxes')} of {name} out of the image in part, which "
+                f"MMDetection clips: ids {shown(outside)}"
             )
     if len(train.classes) > 1000:
-        yield f"{len(train.classes)} classes: the last layer of a head grows with their number"
+        yield (
+            f"{len(train.classes):,} classes: the last layer of a head grows with their number, "
+            "and with it memory and time of a step"
+        )
+    alike: dict[str, list[str]] = {}
+    for label in train.classes:
+        alike.setdefault(label.strip().lower(), []).append(label)
+    if twins := [" and ".join(map(repr, names)) for names in alike.values() if len(names) > 1]:
+        yield f"classes that differ by spaces or capitals alone: {shown(twins)}; are they one?"
 
 
 def _check_images(part: Annotations) -> None:
@@ -166,8 +189,43 @@ def _check_images(part: Annotations) -> None:
     if missing:
         raise FileNotFoundError(
             f"{len(missing)} of {len(part.sizes())} images of {part.file or 'the annotations'} are "
-            f"not in {part.images}: {shown(missing)}."
+            f"not in {part.images}: {shown(missing)}. Add them, or take them out of the file."
         )
+
+
+def _check_content(part: Annotations, name: str) -> list[str]:
+    """Refuse what would spoil a training or end it in the middle; return what else is odd."""
+    where = str(part.file or part.images)
+    many = len(part.sizes()) > _MOST_OPENED
+    found = find_faults(
+        completed(part.content), where, None, part.images, "none" if many else "header"
+    )
+    if faults := found.of("stop"):
+        remedy = (
+            f"tbd check-data {part.file} --images {part.images} --fix FOLDER writes a cleaned copy."
+            if part.file
+            else "Mend them or take them out."
+        )
+        raise ValueError(f"{where} has {'; '.join(map(str, faults))}. {remedy}")
+    if part.content["annotations"] and not found.usable:
+        left = "; ".join(map(str, found.findings))
+        raise ValueError(f"{where} has no box that can be learnt or measured by: {left}.")
+    of = f"{name}: " if name else ""
+    notes = [f"{of}MMDetection leaves out {fault}" for fault in found.of("left out")]
+    return notes + [f"{of}{fault}" for fault in found.of("note") if "image" in fault.kind]
+
+
+def _hint(root: Path) -> str:
+    """What was found in place of annotations."""
+    if others := _files(root, ".json"):
+        return f" {others[0]} has not images, annotations and categories, as COCO's files have."
+    if labels := [file for file in _files(root, ".txt") if file.parent != root]:
+        return (
+            f" Are {labels[0]} and its like labels of YOLO? Then write a {root / 'data.yaml'} with "
+            "'names: [...]', the classes in their order, and put the labels below labels/."
+        )
+    images = [file for file in root.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES]
+    return f" There are {counted(images, 'image')} and nothing that labels them." * bool(images)
 
 
 def _files(root: Path, suffix: str) -> list[Path]:

@@ -2,10 +2,11 @@
 
 import json
 import os
+import shlex
 import shutil
 import tempfile
 import textwrap
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tbd.detectors.trial import build_trial
 from tbd.distill import UnsuitablePairError
 from tbd.engine.config import load_config
 from tbd.files import write_file
+from tbd.projects.annotations import counted
 from tbd.projects.data_folder import Data, read_data
 from tbd.projects.recipe import Recipe
 from tbd.projects.schedule import fit_schedule
@@ -26,6 +28,7 @@ from tbd.projects.schedule import fit_schedule
 _PARTS = ("train", "val")
 CONFIGS = ("teacher", "student", "distilled")
 _FEW_STEPS = 2000
+_MANY_CLASSES = 1000
 _CLASSES = "classes = ()"
 
 # What is distilled by, the first that the pair can carry.
@@ -94,6 +97,12 @@ def new_project(
         raise FileExistsError(
             f"{target} is there; give another folder, or --force to write into it."
         )
+    # MMEngine puts the folder of a config into its text.
+    if set(target.absolute().as_posix()) & set('"\\\n'):
+        raise ValueError(
+            f"{target.absolute()}: the path has a double quote, a backslash or a line break, with "
+            "which MMEngine cannot read a config that names its own folder; take another folder."
+        )
     recipes = {
         "teacher": Recipe.of(teacher, "--teacher"),
         "student": Recipe.of(student, "--student"),
@@ -114,13 +123,18 @@ def new_project(
             start = teacher_ckpt if name == "teacher" and not ready else None
             _write(draft / f"{name}.py", _detector_config(name, recipe, found, target, start))
         checkpoint = teacher_ckpt if ready else _last_checkpoint(recipes["teacher"], found, target)
-        method = _write_distilled(draft, target, str(checkpoint))
+        many = {
+            f"{name}_options": recipe.class_counts(_MANY_CLASSES)
+            for name, recipe in recipes.items()
+            if len(found.train.classes) > _MANY_CLASSES
+        }
+        method = _write_distilled(draft, target, str(checkpoint), many)
         _move(draft, target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     trained = [name for name in CONFIGS if not (ready and name == "teacher")]
     order = [name for name in ("teacher", "distilled", "student") if name in trained]
-    commands = tuple(f"tbd train {_quoted(target / f'{name}.py')}" for name in order)
+    commands = tuple(f"tbd train {shlex.quote(f'{target.as_posix()}/{name}.py')}" for name in order)
     return Project(
         target, found, method, (*found.notes, *notes, *_length(recipes["student"], found)), commands
     )
@@ -172,7 +186,7 @@ def _data_config(data: Data, files: Mapping[str, str], recipes: Mapping[str, Rec
     seen = f" Images are seen at {scale[0]}×{scale[1]} pixels." if scale else ""
     lines = [
         _docstring(
-            f"{_number(counts, 'class', 'classes')} from {data.kind}: {len(data.train.sizes())} "
+            f"{counted(counts, 'class', 'classes')} from {data.kind}: {len(data.train.sizes())} "
             f"images to train on, {len(data.val.sizes())} to validate.\n\n"
             f"Boxes to train on: {listed}{more}.{seen}"
         ),
@@ -242,8 +256,8 @@ def _detector_config(name: str, recipe: Recipe, data: Data, target: Path, start:
     return "\n".join(lines)
 
 
-def _write_distilled(draft: Path, target: Path, checkpoint: str) -> str:
-    """Write the distillation by the first method that the pair can carry."""
+def _write_distilled(draft: Path, target: Path, checkpoint: str, options: Mapping[str, Any]) -> str:
+    """Write the distillation by the first method that the pair, with options, can carry."""
     refusals = []
     for method, terms in _TERMS.items():
         distill = "{{_base_.distillation.terms}}" if terms is None else _source(terms)
@@ -255,13 +269,13 @@ def _write_distilled(draft: Path, target: Path, checkpoint: str) -> str:
             f"work_dir = {(target / 'work_dirs' / 'distilled').as_posix()!r}",
             "default_hooks = {{_base_.distillation.hooks}}",
             "model = dict(_delete_=True, type='tbd.TeacherStudentDetector', "
-            "student={{_base_.model}}, teacher='{{ fileDirname }}/teacher.py', "
+            'student={{_base_.model}}, teacher="{{ fileDirname }}/teacher.py", '
             f"teacher_ckpt={checkpoint!r}, distill={distill})",
         ]
         path = draft / "distilled.py"
         _write(path, "\n".join(lines))
         try:
-            _check(path)
+            _check(path, options)
         except UnsuitablePairError as error:
             refusals.append(f"{method}: {error}")
         else:
@@ -272,11 +286,11 @@ def _write_distilled(draft: Path, target: Path, checkpoint: str) -> str:
     )
 
 
-def _check(config: Path) -> None:
+def _check(config: Path, options: Mapping[str, Any]) -> None:
     """Build both detectors and the terms, without weights."""
     cfg = load_config(str(config))
     with quiet_logger():
-        build_trial(cfg.model)
+        build_trial({**cfg.model, **options})
 
 
 def _last_checkpoint(recipe: Recipe, data: Data, target: Path) -> Path:
@@ -334,10 +348,6 @@ def _docstring(text: str) -> str:
     return '"""' + "\n\n".join(paragraphs) + end + '"""'
 
 
-def _number(items: Sized, one: str, many: str) -> str:
-    return f"{len(items)} {one if len(items) == 1 else many}"
-
-
 def _source(value: Any) -> str:
     """A value as a person writes it in a config."""
     if isinstance(value, Mapping):
@@ -349,11 +359,6 @@ def _source(value: Any) -> str:
     if isinstance(value, tuple):
         return repr(tuple(value))
     return repr(value)
-
-
-def _quoted(path: Path) -> str:
-    text = path.as_posix()
-    return f"'{text}'" if " " in text else text
 
 
 def _move(draft: Path, target: Path) -> None:

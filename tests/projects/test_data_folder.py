@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -85,11 +86,23 @@ def test_yolo_gives_the_same_boxes(coco, tmp_path):
 
 
 def test_formats_are_not_mixed_and_something_must_be_there(coco, tmp_path):
-    with pytest.raises(FileNotFoundError, match="no such folder"):
+    with pytest.raises(FileNotFoundError, match="nowhere is not there"):
         read_data(tmp_path / "nowhere", 0.2, 0)
+    with pytest.raises(FileNotFoundError, match=r"all\.json is a file; give the folder"):
+        read_data(coco / "all.json", 0.2, 0)
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=r"no annotations that are known: COCO .*YOLO"):
         read_data(tmp_path / "empty", 0.2, 0)
+    bare = as_yolo(coco, tmp_path / "bare")
+    (bare / "data.yaml").unlink()
+    with pytest.raises(FileNotFoundError, match=r"labels of YOLO\? Then write a .*data\.yaml"):
+        read_data(bare, 0.2, 0)
+    shutil.rmtree(bare / "labels")
+    with pytest.raises(FileNotFoundError, match="10 images and nothing that labels them"):
+        read_data(bare, 0.2, 0)
+    (bare / "info.json").write_text("[1]")
+    with pytest.raises(FileNotFoundError, match=r"info\.json has not images, annotations"):
+        read_data(bare, 0.2, 0)
     as_voc(coco, coco / "voc")
     with pytest.raises(ValueError, match=r"several formats: COCO \(all.json\), Pascal VOC \(voc/"):
         read_data(coco, 0.2, 0)
@@ -99,9 +112,17 @@ def test_formats_are_not_mixed_and_something_must_be_there(coco, tmp_path):
     ("change", "message"),
     [
         (lambda c: c["annotations"].clear(), "0 boxes"),
-        (lambda c: c["annotations"][0].update(image_id=99), "1 annotations refer to an image"),
+        (lambda c: c["annotations"][0].update(image_id=99), "1 annotation of an image or a"),
         (lambda c: c["annotations"][0].update(category_id=99), "or a category that is not"),
-        (lambda c: c["images"][0].pop("width"), "not in COCO's format: KeyError"),
+        (lambda c: c["images"][0].pop("width"), r"images\[0\]=.* lacks width; add it"),
+        (lambda c: c["annotations"][1].pop("bbox"), r"annotations\[1\]=.* lacks bbox; add it"),
+        (lambda c: c["images"][0].update(width="64"), r"1 images whose width .*--fix FOLDER"),
+        (lambda c: c["images"].append(c["images"][0]), "1 images with the id of another"),
+        (lambda c: c["categories"].append(dict(id=1, name="x")), "categories with the id of ano"),
+        (
+            lambda c: [a.update(bbox=[90, 90, 3, 3]) for a in c["annotations"]],
+            "no box that can be learnt or measured by: .* boxes outside their image",
+        ),
         (lambda c: c["annotations"][0].update(bbox=["1", 2, 3, 4]), "four finite numbers"),
         (lambda c: c["annotations"][0].update(bbox=[float("nan"), 2, 3, 4]), "four finite numbers"),
         (lambda c: c["categories"][1].update(name=c["categories"][0]["name"]), "named twice"),
@@ -123,14 +144,86 @@ def test_a_torn_file_is_named(coco):
         read_data(coco, 0.2, 0)
 
 
-def test_torn_files_of_other_formats_are_named(coco, tmp_path):
-    voc, yolo = as_voc(coco, tmp_path / "voc"), as_yolo(coco, tmp_path / "yolo")
-    (voc / "Annotations" / "3.xml").write_text("<annotation><obj")
-    with pytest.raises(ValueError, match=r"3\.xml is no XML"):
-        read_data(voc, 0.2, 0)
-    next(yolo.glob("*.yaml")).write_text("names: [a, b")
-    with pytest.raises(ValueError, match=r"\.yaml is no YAML"):
+def test_an_image_that_cannot_be_read_is_named(coco):
+    (coco / "images" / "4.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"1 images of zero bytes \(first: 4\.png\)"):
+        read_data(coco, 0.2, 0)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("7 .5 .5 .1 .1", r"lines of another class than names has, 0 to 2: .*0\.txt:1 '7 "),
+        ("-1 .5 .5 .1 .1", "lines of another class than names has"),
+        ("cat .5 .5 .1 .1", "lines whose class is no whole number"),
+        ("0.5 .5 .5 .1 .1", "lines whose class is no whole number"),
+        ("0 .5 .5 .1", r"1 lines of fewer than five values: .*0\.txt:1 '0 .5 .5 .1'"),
+        ("0 .5 x .1 .1", "lines with something else than finite numbers"),
+        ("0 .5 nan .1 .1", "lines with something else than finite numbers"),
+        ("0 32 32 10 10", "lines in pixels: .*as parts of the image's, between 0 and 1"),
+        ("0 .5 .5 -.1 .1", "boxes of negative width or height"),
+        ("0 .5 .5 .1 .1\n\n1 .5", r"1 lines of fewer .*0\.txt:3 '1 .5'"),
+        (b"\xff\xfe\x00", r"1 files that are no text: .*0\.txt"),
+    ],
+)
+def test_labels_of_yolo_that_are_wrong_are_named(coco, tmp_path, line, message):
+    yolo = as_yolo(coco, tmp_path / "yolo")
+    file = yolo / "labels" / "train" / "0.txt"
+    file.write_bytes(line if isinstance(line, bytes) else line.encode())
+    with pytest.raises(ValueError, match=message):
         read_data(yolo, 0.2, 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("names: [a, b", r"\.yaml is no YAML"),
+        ("names: a", r"names='a' must be a list of classes"),
+        ("names: {1: a, 2: b}", "counted from 0 without a gap"),
+        ("names: [a, b]\nnc: 80", r"nc=80, and names has 2 classes: a, b\. Make them agree"),
+        ("[a, b]", "0 of its .yaml files name classes, one has to: .*Give it names"),
+    ],
+)
+def test_a_yaml_that_does_not_name_the_classes_is_refused(coco, tmp_path, content, message):
+    yolo = as_yolo(coco, tmp_path / "yolo")
+    (yolo / "data.yaml").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_data(yolo, 0.2, 0)
+
+
+def test_numbered_names_and_lines_with_a_confidence_or_a_polygon_are_read(coco, tmp_path):
+    yolo = as_yolo(coco, tmp_path / "yolo")
+    names = "".join(f"\n  {number}: {name}" for number, name in enumerate(CLASSES))
+    (yolo / "data.yaml").write_text(f"train: images/train\nval: images/val\nnames:{names}\n")
+    file = yolo / "labels" / "train" / "0.txt"
+    file.write_text("1 .5 .5 .5 .25 .9\n0 .25 .25 .5 .25 .5 .5\n")
+    found = boxes_of(read_data(yolo, 0.2, 0).train)["0.png"]
+    assert found == [(CLASSES[0], 16, 16, 16, 16), (CLASSES[1], 16, 24, 32, 16)]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("<annotation><obj", r"1 files that are no whole XML: .*3\.xml"),
+        ("", "files that are no whole XML"),
+        ("<svg/>", r"which do not begin with <annotation>: .*3\.xml begins with <svg>"),
+        ("<annotation><object/></annotation>", r"objects without a name: .*3\.xml object 1"),
+        (
+            "<annotation><object><name>cat</name></object></annotation>",
+            r"1 objects without a bndbox: .*3\.xml object 1",
+        ),
+        (
+            "<annotation><object><name>cat</name><bndbox><xmin>a1</xmin></bndbox></object>"
+            "</annotation>",
+            r"four finite numbers: .*3\.xml object 1 xmin='a1'",
+        ),
+    ],
+)
+def test_files_of_pascal_voc_that_are_wrong_are_named(coco, tmp_path, content, message):
+    voc = as_voc(coco, tmp_path / "voc")
+    (voc / "Annotations" / "3.xml").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_data(voc, 0.2, 0)
 
 
 def test_images_without_any_box_teach_nothing(coco, tmp_path):
@@ -157,29 +250,37 @@ def test_keys_that_mmdetection_asks_for_are_added(coco):
 
 def test_missing_images_are_named(coco, tmp_path):
     voc = as_voc(coco, tmp_path / "voc")
-    (coco / "images" / "7.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"1 of .* images .*: 7\.png"):
+    # The first one is not what finds the folder of all.
+    for missing in ("0.png", "7.png"):
+        (coco / "images" / missing).unlink()
+    with pytest.raises(FileNotFoundError, match=r"2 of 10 images .*: 0\.png, 7\.png\. Add them"):
         read_data(coco, 0.2, 0)
-    (voc / "JPEGImages" / "3.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"1 annotation files of .* have no image in .*: 3"):
+    (voc / "JPEGImages" / "0.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"1 annotation file of .* without an image .*: 0"):
         read_data(voc, 0.2, 0)
+    shutil.rmtree(coco / "images")
+    with pytest.raises(FileNotFoundError, match=r"0\.png, 1\.png, .* are nowhere in"):
+        read_data(coco, 0.2, 0)
 
 
 def test_what_is_odd_is_said(coco, tmp_path):
     content = json.loads((coco / "all.json").read_text())
     content["annotations"][0]["bbox"] = [50, 50, 40, 3]
     content["annotations"][1]["bbox"] = [5, 5, 0, 3]
+    content["annotations"][2]["bbox"] = [70, 5, 9, 9]
     content["categories"].append(dict(id=9, name="unseen"))
+    content["categories"].append(dict(id=10, name="Unseen "))
     (coco / "all.json").write_text(json.dumps(content))
     notes = " / ".join(read_data(coco, 0.2, 0).notes)
     assert "train has no box of unseen" in notes
-    assert sum(int(word) for word in notes.split() if word in ("1", "2")) >= 2
-    assert "empty or reach out of their image" in notes
+    assert "1 boxes outside their image (first: 2)" in notes
+    assert "1 boxes less than a pixel wide or high (first: 1)" in notes
+    assert "out of the image in part, which MMDetection clips: ids 0" in notes
+    assert "differ by spaces or capitals alone: 'unseen' and 'Unseen '; are they one?" in notes
     voc = as_voc(coco, tmp_path / "voc")
     Image.new("RGB", (8, 8)).save(voc / "JPEGImages" / "bare.png")
     assert any(
-        "1 images of" in note and "background: bare" in note
-        for note in read_data(voc, 0.2, 0).notes
+        "1 image of" in note and "background: bare" in note for note in read_data(voc, 0.2, 0).notes
     )
 
 

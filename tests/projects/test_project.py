@@ -2,6 +2,7 @@
 
 import ast
 import json
+import shlex
 
 import pytest
 import torch
@@ -115,6 +116,30 @@ def test_thousands_of_classes_of_any_name_are_listed_at_once():
         assert ast.literal_eval(class_list(names).removeprefix("classes = ")) == names
     text = class_list([f"class {index}" for index in range(20_000)])
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_thousands_of_classes_are_not_built_to_try_the_pair(data, tmp_path, monkeypatch):
+    file = data / "all.json"
+    content = json.loads(file.read_text())
+    content["categories"] += [dict(id=i, name=f"class {i}") for i in range(9, 20_009)]
+    file.write_text(json.dumps(content))
+    tried = []
+    monkeypatch.setattr("tbd.projects.project.build_trial", tried.append)
+    new_project("many", "data", STUDENT, TEACHER)
+    options = {"bbox_head": {"num_classes": 1000}}
+    assert (tried[0]["student_options"], tried[0]["teacher_options"]) == (options, options)
+    student = load_config("many/student.py")
+    assert student.model.bbox_head.num_classes == len(content["categories"])
+    assert load_config("many/distilled.py").model.get("student_options") is None
+
+
+def test_commands_can_be_pasted(data):
+    project = new_project("it's a ($) föld", "data", STUDENT, TEACHER)
+    first = shlex.split(project.commands[0])[2]
+    assert first == "it's a ($) föld/teacher.py"
+    assert load_config("it's a ($) föld/distilled.py").model.teacher.endswith(first)
+    with pytest.raises(ValueError, match="the path has a double quote"):
+        new_project('a "b"', "data", STUDENT, TEACHER)
 
 
 def test_recipes_must_be_recipes(data):
