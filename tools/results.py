@@ -6,6 +6,7 @@ python tools/results.py write
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import tbd  # noqa: F401 (provides mmcv's operators, without which mmdet cannot be imported)
@@ -50,4 +51,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f"results.py: {error}")

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 
@@ -100,7 +100,8 @@ def add_records(path: str | os.PathLike[str], found: Iterable[RunRecord]) -> int
 
     Raises:
         ValueError: A run is recorded already with another result. No result replaces another one:
-            they are both part of the evidence, and why they differ is to be found out.
+            they are both part of the evidence, and why they differ is to be found out. What only
+            one of them measured is no difference.
     """
     known = read_records(path)
     by_run = {(record.name, record.config_hash, record.seed): record for record in known}
@@ -109,7 +110,7 @@ def add_records(path: str | os.PathLike[str], found: Iterable[RunRecord]) -> int
         old = by_run.get((record.name, record.config_hash, record.seed))
         if old is None:
             new.append(record)
-        elif old.metrics != record.metrics:
+        elif _differ(old.metrics, record.metrics):
             raise ValueError(
                 f"{record.config}, seed {record.seed}, is recorded in {path} with AP "
                 f"{old.metrics.get('ap')} at commit {old.versions.get('tbd')}, and was now found "
@@ -121,6 +122,10 @@ def add_records(path: str | os.PathLike[str], found: Iterable[RunRecord]) -> int
         lines = [_line(record) for record in (*known, *new)]
         write_file(path, "\n".join(lines) + "\n")
     return len(new)
+
+
+def _differ(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
+    return any(one[name] != other[name] for name in one.keys() & other.keys())
 
 
 def _line(record: RunRecord) -> str:

@@ -32,6 +32,16 @@ def test_another_result_of_a_recorded_run_is_refused(tmp_path):
     assert path.read_text() == before
 
 
+def test_what_only_one_of_two_measured_is_no_difference(tmp_path):
+    path = tmp_path / "set.jsonl"
+    add_records(path, [record("plain", 0, 40.0, pearson=0.5)])
+    before = path.read_text()
+    assert add_records(path, [record("plain", 0, 40.0, harmonious=12.5)]) == 0
+    assert path.read_text() == before
+    with pytest.raises(ValueError, match="seed 0, is recorded"):
+        add_records(path, [record("plain", 0, 40.0, pearson=0.6)])
+
+
 def test_a_changed_config_needs_another_name(tmp_path):
     path = tmp_path / "set.jsonl"
     add_records(path, [record("plain", 0, 40.0)])
