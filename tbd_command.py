@@ -26,8 +26,12 @@ COMMANDS = {
 }
 """Subcommand → what it does. The subcommand is the module of that name in ``tbd.cli``."""
 
+TRACEBACK_OPTION = "--traceback"
 TRACEBACK_VARIABLE = "TBD_TRACEBACK"
 """Environment variable that, set to 1, shows where an error of the user's came from."""
+
+INTERRUPTED = 130
+"""What shells report of a program that SIGINT ended."""
 
 _HELP = """\
 Distill object detectors with MMDetection.
@@ -61,13 +65,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command = parser.parse_args(given[:1] or ["--help"]).command
 
     try:
+        _run(parser, command, given[1:])
+    except KeyboardInterrupt:
+        # Importing takes seconds, in which there is no subcommand yet that could answer.
+        if TRACEBACK_OPTION in given or os.environ.get(TRACEBACK_VARIABLE) == "1":
+            raise
+        parser.exit(INTERRUPTED, "tbd: interrupted\n")
+
+
+def _run(parser: argparse.ArgumentParser, command: str, arguments: Sequence[str]) -> None:
+    try:
         from tbd.cli import run_command
     except ImportError as error:
         # Without a name it is not Python's own, but advice: what to install, or what to remove.
         if error.name or os.environ.get(TRACEBACK_VARIABLE) == "1":
             raise
         parser.exit(2, f"tbd: error: {error}\n")
-    run_command(command, given[1:], prog=f"tbd {command}")
+    run_command(command, arguments, prog=f"tbd {command}")
 
 
 def _version() -> str:

@@ -8,10 +8,7 @@ import traceback
 from collections.abc import Sequence
 from types import TracebackType
 
-from tbd_command import TRACEBACK_VARIABLE
-
-# What shells report of a program that SIGINT ended.
-_INTERRUPTED = 130
+from tbd_command import INTERRUPTED, TRACEBACK_OPTION, TRACEBACK_VARIABLE
 
 
 def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
@@ -35,7 +32,7 @@ def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | N
         formatter_class=_HelpFormatter,
     )
     command.add_arguments(parser)
-    parser.add_argument("--traceback", action="store_true", help="show where an error came from")
+    parser.add_argument(TRACEBACK_OPTION, action="store_true", help="show where an error came from")
     args = parser.parse_args(arguments)
     wanted = args.traceback or os.environ.get(TRACEBACK_VARIABLE) == "1"
     try:
@@ -43,7 +40,7 @@ def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | N
     except KeyboardInterrupt:
         if wanted:
             raise
-        parser.exit(_INTERRUPTED, f"{parser.prog}: interrupted\n")
+        parser.exit(INTERRUPTED, f"{parser.prog}: interrupted\n")
     except Exception as error:
         if wanted or not _raised_on_purpose(error.__traceback__):
             raise

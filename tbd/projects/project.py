@@ -6,7 +6,8 @@ import shlex
 import shutil
 import tempfile
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tbd.detectors.trial import build_trial
 from tbd.distill import UnsuitablePairError
 from tbd.engine.config import load_config
 from tbd.files import write_file
+from tbd.interruption import termination_as_interrupt
 from tbd.projects.annotations import counted
 from tbd.projects.data_folder import Data, read_data
 from tbd.projects.recipe import Recipe
@@ -93,7 +95,9 @@ def new_project(
         ValueError: Data or recipes are not what they should be, or cannot be distilled.
     """
     target = Path(folder)
-    if target.exists() and not force and (not target.is_dir() or any(target.iterdir())):
+    if target.exists() and not target.is_dir():
+        raise FileExistsError(f"{target} is a file; give another name for the folder.")
+    if target.exists() and not force and any(target.iterdir()):
         raise FileExistsError(
             f"{target} is there; give another folder, or --force to write into it."
         )
@@ -115,7 +119,7 @@ def new_project(
         draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
         raise PermissionError(f"{target} cannot be written: {error}.") from error
-    try:
+    with termination_as_interrupt(), _removed(draft):
         files = _write_annotations(found, draft, target)
         text = _formatted(_data_config(found, files, recipes))
         write_file(draft / "data.py", text.replace(_CLASSES, _class_list(found.train.classes)))
@@ -130,8 +134,6 @@ def new_project(
         }
         method = _write_distilled(draft, target, str(checkpoint), many)
         _move(draft, target)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     trained = [name for name in CONFIGS if not (ready and name == "teacher")]
     order = [name for name in ("teacher", "distilled", "student") if name in trained]
     commands = tuple(f"tbd train {shlex.quote(f'{target.as_posix()}/{name}.py')}" for name in order)
@@ -359,6 +361,16 @@ def _source(value: Any) -> str:
     if isinstance(value, tuple):
         return repr(tuple(value))
     return repr(value)
+
+
+@contextmanager
+def _removed(draft: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"{draft.parent} cannot be written: {error}.") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _move(draft: Path, target: Path) -> None:

@@ -19,7 +19,7 @@ LAYERS = (
     ("distill", "evaluation"),
     ("harmony", "visualization"),
     ("predictions", "losses", "modules", "generative", "heads", "datasets"),
-    ("compat", "registry", "precision", "files"),
+    ("compat", "registry", "precision", "files", "interruption"),
     ("arguments",),
 )
 # What users enter by: it shows what is inside, and nothing inside imports it.

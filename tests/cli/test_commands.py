@@ -126,6 +126,16 @@ def test_an_interruption_ends_without_a_traceback(monkeypatch, capsys):
         main(["train", "some_config.py", "--traceback"])
 
 
+def test_an_interruption_while_a_command_is_imported_has_no_traceback_either(monkeypatch, capsys):
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tbd.cli.command.importlib.import_module", interrupted)
+    with pytest.raises(SystemExit) as error:
+        main(["train", "some_config.py"])
+    assert (error.value.code, capsys.readouterr().err) == (130, "tbd: interrupted\n")
+
+
 def test_the_traceback_comes_back_on_demand(monkeypatch, capsys):
     with pytest.raises(FileNotFoundError, match=r"no/such/config\.py"):
         main(["train", "no/such/config.py", "--traceback"])

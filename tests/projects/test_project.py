@@ -2,7 +2,9 @@
 
 import ast
 import json
+import os
 import shlex
+import signal
 
 import pytest
 import torch
@@ -104,8 +106,24 @@ def test_nothing_is_overwritten_and_nothing_is_left_half_written(data, tmp_path)
     assert (folder / "mine.txt").read_text() == "kept"
     assert (folder / "distilled.py").is_file()
     (tmp_path / "file").write_text("")
+    with pytest.raises(FileExistsError, match="file is a file; give another name"):
+        new_project(tmp_path / "file", data, STUDENT, TEACHER, force=True)
     with pytest.raises(PermissionError, match="cannot be written"):
         new_project(tmp_path / "file" / "inside", data, STUDENT, TEACHER)
+
+
+@pytest.mark.parametrize(
+    ("happens", "expected"),
+    [
+        (lambda: os.kill(os.getpid(), signal.SIGTERM), KeyboardInterrupt),
+        (lambda: os.open("/dev/full", os.O_RDONLY | os.O_DIRECTORY), OSError),
+    ],
+)
+def test_what_ends_in_the_middle_leaves_nothing(data, tmp_path, monkeypatch, happens, expected):
+    monkeypatch.setattr("tbd.projects.project.build_trial", lambda model: happens())
+    with pytest.raises(expected):
+        new_project("cells", "data", STUDENT, TEACHER)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
 def test_thousands_of_classes_of_any_name_are_listed_at_once():

@@ -209,7 +209,10 @@ def export_onnx(
     if info.precision == "float32":
         _refuse_difference(agreement, raw)
     latency = measure_latency(detector, exported, prepared[0])
-    write_file(path, model)
+    try:
+        write_file(path, model)
+    except OSError as error:
+        raise OSError(f"--out-dir: {path} cannot be written: {error}") from error
     return OnnxExport(
         path, info, len(model), source.origin, len(prepared), agreement, raw, latency, metrics
     )

@@ -1,19 +1,17 @@
 """Runs carried out in processes of their own, several at a time, and stopped together."""
 
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import IO, Any
 
 import torch
 
+from tbd.interruption import termination_as_interrupt
 from tbd.studies.comparison.gradient_table import GRADIENT_FILE
 from tbd.studies.comparison.progress import Progress, Stage, duration, read_progress
 from tbd.studies.comparison.runs import RUN_FORMAT, Run, read_state, set_aside, write_state
@@ -75,7 +73,7 @@ def finish_runs(
     metrics: dict[Run, Metrics] = {}
     active: dict[int, _Execution] = {}
     failures: list[str] = []
-    with _termination_as_interrupt():
+    with termination_as_interrupt():
         try:
             while waiting or active:
                 while waiting and len(active) < jobs:
@@ -314,20 +312,3 @@ def _devices() -> list[str]:
     if named is not None:
         return [name for name in named.split(",") if name]
     return [str(index) for index in range(torch.cuda.device_count())]
-
-
-@contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    """Let a request to end this process stop its runs, as Ctrl-C does."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,46 @@
+"""Signals that end a process, taken as Ctrl-C is."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from tbd.interruption import termination_as_interrupt
+
+ENDING = [signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_a_signal_to_end_interrupts(number):
+    before, cleared = signal.getsignal(number), []
+    with pytest.raises(KeyboardInterrupt), termination_as_interrupt():
+        try:
+            os.kill(os.getpid(), number)
+        finally:
+            cleared.append(True)
+    assert cleared
+    assert signal.getsignal(number) is before
+
+
+def test_an_ignored_signal_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with termination_as_interrupt():
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_other_threads_leave_signals_alone():
+    seen = []
+
+    def work():
+        with termination_as_interrupt():
+            seen.extend(map(signal.getsignal, ENDING))
+
+    before = [signal.getsignal(number) for number in ENDING]
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == before
