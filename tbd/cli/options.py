@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from typing import Any
 
 from mmengine.config import DictAction
 
@@ -14,10 +15,21 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
         "--cfg-options",
         type=key_value,
         nargs="+",
-        action=DictAction,
+        action=_KeyValues,
         metavar="KEY=VALUE",
         help="override the config; data_root=FOLDER moves the whole data set",
     )
+
+
+class _KeyValues(DictAction):  # type: ignore[misc]
+    """As MMEngine's, which takes the spaces out of every value, and so out of paths."""
+
+    @staticmethod
+    def _parse_iterable(val: str) -> Any:
+        plain = val.strip().strip("'\"")
+        if "," in plain or plain[:1] in ("[", "("):
+            return DictAction._parse_iterable(val)
+        return DictAction._parse_int_float_bool(plain)
 
 
 def key_value(text: str) -> str:

@@ -1,5 +1,6 @@
 """What every subcommand promises; what it does is tested beside the code that it calls."""
 
+import argparse
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from tiny_run import ROOT, process_environment
 
 import tbd
 from tbd.cli import run_command
+from tbd.cli.options import add_cfg_options
 from tbd_command import COMMANDS, TRACEBACK_VARIABLE, main
 
 TOOLS = {
@@ -111,6 +113,24 @@ def test_what_the_user_got_wrong_is_said_in_the_last_line(arguments, capsys):
     error = capsys.readouterr().err
     assert re.match(r"tbd( train| compare| analyze)?: error: ", error.splitlines()[-1])
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("data/Meine Zellen ß/a (1).pth", "data/Meine Zellen ß/a (1).pth"),
+        ("'quoted text'", "quoted text"),
+        ("None", None),
+        ("0.5", 0.5),
+        ("true", True),
+        ("1,2", [1, 2]),
+        ("[a, (1, 2)]", ["a", (1, 2)]),
+    ],
+)
+def test_values_of_the_config_are_as_mmengine_reads_them_but_keep_their_spaces(text, value):
+    parser = argparse.ArgumentParser()
+    add_cfg_options(parser)
+    assert parser.parse_args(["--cfg-options", f"a.b={text}"]).cfg_options == {"a.b": value}
 
 
 def test_an_interruption_ends_without_a_traceback(monkeypatch, capsys):

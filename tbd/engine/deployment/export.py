@@ -115,20 +115,29 @@ class OnnxExport:
                 f"  before suppression: boxes differ by {self.raw[0]:.2g} pixels, "
                 f"scores by {self.raw[1]:.2g} at most"
             )
-        lines += [
+        lines.append(
             f"  detections: {found.detections - found.missed} of {found.detections} found; boxes "
-            f"differ by {found.box:.2g} pixels, scores by {found.score:.2g} at most",
+            f"differ by {found.box:.2g} pixels, scores by {found.score:.2g} at most"
+        )
+        if self.raw is not None and found.missed:
+            lines.append(
+                "  (the file does not tell levels apart, and nms_pre, the most candidates of a "
+                "level, is not kept; --end-to-end keeps it)"
+            )
+        lines += [
             f"latency of an image: MMDetection {1000 * time.torch:.1f} ms, "
             f"onnxruntime {1000 * time.onnx:.1f} ms (CPU, {time.threads} threads of PyTorch)",
         ]
         for name, metrics in self.metrics.items():
             shown = ", ".join(
                 f"{key.rpartition('/')[2].replace('bbox_mAP', 'AP').replace('AP_', 'AP ')} "
-                f"{100 * value:.1f}"
+                f"{_percent(value)}"
                 for key, value in metrics.items()
                 if "mAP" in key
             )
             lines.append(f"{name}: {shown}")
+        if self.info.precision == "int8" and not self.metrics:
+            lines.append("what 8 bits cost: --evaluate prints the AP before and after")
         return "\n".join(lines)
 
 
@@ -285,6 +294,11 @@ def make_model(detector: BaseDetector, info: ModelInfo, how: OnnxOptions) -> byt
             f"--half: {info.detector} does not run in float16 ({error}). Leave --half out."
         ) from None
     return with_properties(model, info.properties())
+
+
+def _percent(value: float) -> str:
+    # COCO's -1 says that there is no object of that kind.
+    return f"{100 * value:.1f}" if value >= 0 else "–"
 
 
 class _HalfInput(nn.Module):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -12,6 +13,7 @@ from tiny_run import CLASSES, config_dict, write_config, write_data
 from tbd.detectors import build_detector
 from tbd.engine.deployment import OnnxDetector, OnnxOptions, UnexportableError, export_onnx
 from tbd.engine.deployment import export as export_module
+from tbd.engine.deployment.verification import Agreement
 
 onnx = pytest.importorskip("onnx")
 
@@ -59,6 +61,22 @@ def test_its_ap_is_that_of_mmdetection(end_to_end):
     assert onnx_ap["coco/bbox_mAP_50"] == pytest.approx(torch_ap["coco/bbox_mAP_50"], abs=0.002)
     assert end_to_end.agreement.missed == 0
     assert "2 images of the test data" in end_to_end.report()
+
+
+def test_the_report_explains_what_differs(end_to_end):
+    small = {"coco/bbox_mAP": 0.3, "coco/bbox_mAP_l": -1.0}
+    changed = dataclasses.replace(
+        end_to_end, raw=(0.0, 0.0), agreement=Agreement(10, 2), metrics={"MMDetection": small}
+    )
+    assert "8 of 10 found" in changed.report()
+    assert "nms_pre, the most candidates of a level, is not kept" in changed.report()
+    # COCO's -1 is no AP.
+    assert "AP 30.0, AP l –" in changed.report()
+    bits = dataclasses.replace(
+        changed, info=dataclasses.replace(end_to_end.info, precision="int8"), metrics={}
+    )
+    assert "--evaluate prints the AP before and after" in bits.report()
+    assert not {"nms_pre", "--evaluate"} & set(end_to_end.report().split())
 
 
 def test_a_dynamic_file_takes_images_of_any_size_at_once(trained, tmp_path):
