@@ -14,11 +14,15 @@ ENDING = [signal.SIGTERM, signal.SIGHUP]
 @pytest.mark.parametrize("number", ENDING)
 def test_a_signal_to_end_interrupts(number):
     before, cleared = signal.getsignal(number), []
-    with pytest.raises(KeyboardInterrupt), termination_as_interrupt():
+
+    def interrupted():
         try:
             os.kill(os.getpid(), number)
         finally:
             cleared.append(True)
+
+    with pytest.raises(KeyboardInterrupt), termination_as_interrupt():
+        interrupted()
     assert cleared
     assert signal.getsignal(number) is before
 

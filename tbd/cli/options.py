@@ -21,7 +21,7 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-class _KeyValues(DictAction):  # type: ignore[misc]
+class _KeyValues(DictAction):
     """As MMEngine's, which takes the spaces out of every value, and so out of paths."""
 
     @staticmethod

@@ -1,5 +1,6 @@
 """A training step on noise, to measure what steps cost."""
 
+import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from tbd.detectors.quiet import quiet_logger
 from tbd.detectors.trial import build_trial
 from tbd.detectors.weights import without_pretrained
 from tbd.distill import GroundTruth
+from tbd.distill.build import AUTO
 
 Amp = Literal["fp16", "bf16"]
 """Precision of mixed-precision training."""
@@ -74,8 +76,19 @@ class StepBatch:
 
 
 def build_distillation(model: ConfigDict) -> TeacherStudentDetector:
-    """Build a distillation to measure on: random weights, terms as for trials, training mode."""
-    return _at_random_weights(build_trial(model))
+    """Build a distillation to measure on: random weights, terms as for trials, training mode.
+
+    The step is one in the middle of a training: weights that follow a schedule have their full
+    size, and those that set themselves are set.
+    """
+    config = ConfigDict(copy.deepcopy(model))
+    for term in (config.get("distill") or {}).values():
+        if term is None:
+            continue
+        term.pop("schedule", None)
+        if term.get("loss_weight") == AUTO:
+            term.loss_weight = 1.0
+    return _at_random_weights(build_trial(config))
 
 
 def build_student(model: ConfigDict) -> BaseDetector:
