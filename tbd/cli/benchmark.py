@@ -156,7 +156,8 @@ def _print_growth(device: str, args: argparse.Namespace) -> None:
     print(f"IoU with the best ground truth, forward and backward, on {device}")
     for cost in measure_growth(rounds=args.rounds, clock=args.clock):
         print(
-            f"{cost.predictions:9,d} predictions, {cost.ground_truths:5,d} boxes: "
+            f"{cost.predictions:9,d} predictions, {cost.ground_truths:5,d} boxes, "
+            f"{cost.overlapping:6.1%} overlap: "
             f"{1000 * cost.seconds:9.1f} ms, graph {cost.graph / 2**20:7.1f} MiB",
             flush=True,
         )

@@ -130,16 +130,24 @@ def localization_probability(boxes: Tensor, gt_boxes: Sequence[Tensor]) -> Tenso
             per_image.append(predicted.new_zeros(len(predicted)))
             continue
         gt = gt.to(predicted)
-        best = gt[_best_gt(predicted.detach(), gt)]
-        per_image.append(_aligned_iou(predicted, best))
+        overlaps, best = _best_gt(predicted.detach(), gt)
+        if predicted.device.type != "cpu":
+            per_image.append(_aligned_iou(predicted, gt[best]))
+            continue
+        # Where there is no overlap, the gradient is 0 as well. A GPU would have to wait for where.
+        near = overlaps.nonzero().squeeze(1)
+        ious = _aligned_iou(predicted[near], gt[best[near]])
+        per_image.append(overlaps.new_zeros(len(predicted)).index_copy(0, near, ious))
     return torch.stack(per_image)
 
 
 @torch.no_grad()
-def _best_gt(predicted: Tensor, gt: Tensor) -> Tensor:
+def _best_gt(predicted: Tensor, gt: Tensor) -> tuple[Tensor, Tensor]:
+    """Largest IoU of each box, and the ground truth that it is with."""
     pairs = _MAX_PAIRS_IN_CACHE if predicted.device.type == "cpu" else _MAX_PAIRS
     chunk = max(pairs // len(gt), 1)
-    return torch.cat([_pairwise_iou(part, gt).argmax(dim=1) for part in predicted.split(chunk)])
+    found = [_pairwise_iou(part, gt).max(dim=1) for part in predicted.split(chunk)]
+    return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
 
 
 def _pairwise_iou(boxes: Tensor, others: Tensor) -> Tensor:
@@ -158,12 +166,21 @@ def _pairwise_iou(boxes: Tensor, others: Tensor) -> Tensor:
 
 
 def _aligned_iou(boxes: Tensor, targets: Tensor) -> Tensor:
-    top_left = torch.maximum(boxes[:, :2], targets[:, :2])
-    bottom_right = torch.minimum(boxes[:, 2:], targets[:, 2:])
-    intersection = (bottom_right - top_left).clamp(min=0).prod(dim=1)
-    area = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(dim=1)
-    target_area = (targets[:, 2:] - targets[:, :2]).clamp(min=0).prod(dim=1)
-    return intersection / (area + target_area - intersection).clamp(min=IOU_EPS)
+    left, top, right, bottom = boxes.unbind(1)
+    target_left, target_top, target_right, target_bottom = targets.unbind(1)
+    # Products of two: the gradient of prod goes a long way round where a factor is 0.
+    intersection = _area(
+        torch.maximum(left, target_left),
+        torch.maximum(top, target_top),
+        torch.minimum(right, target_right),
+        torch.minimum(bottom, target_bottom),
+    )
+    union = _area(left, top, right, bottom) + _area(*targets.unbind(1)) - intersection
+    return intersection / union.clamp(min=IOU_EPS)
+
+
+def _area(left: Tensor, top: Tensor, right: Tensor, bottom: Tensor) -> Tensor:
+    return (right - left).clamp(min=0) * (bottom - top).clamp(min=0)
 
 
 def harmony_score(p_cls: Tensor, p_loc: Tensor) -> Tensor:

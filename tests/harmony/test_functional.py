@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from torchvision.ops import box_iou
 
 from tbd.harmony import (
     classification_probability,
@@ -136,6 +137,27 @@ def test_degenerate_and_outside_boxes_are_finite():
     assert torch.equal(localization_probability(boxes, gts), torch.zeros(1, 3))
 
 
+def test_boxes_without_overlap_change_no_value_and_no_gradient():
+    boxes = random_boxes(1, 40, seed=4, size=200.0).requires_grad_()
+    gt = random_boxes(5, seed=5)
+    expected = box_iou(boxes[0], gt).max(dim=1).values
+    assert 5 < int((expected > 0).sum()) < 35
+    result = localization_probability(boxes, [gt])[0]
+    torch.testing.assert_close(result, expected)
+    weight = torch.linspace(1, 2, 40, dtype=torch.float64)
+    found, full = (torch.autograd.grad((weight * p).sum(), boxes)[0] for p in (result, expected))
+    torch.testing.assert_close(found, full)
+    (gradient,) = torch.autograd.grad(localization_probability(boxes + 500, [gt]).sum(), boxes)
+    assert not gradient.any()
+
+
+def test_a_box_that_is_not_finite_is_not_taken_for_one_without_overlap():
+    boxes = torch.tensor([[[float("nan"), 0, 10, 10], [0, 0, 10, 10]]])
+    found = localization_probability(boxes, [torch.tensor([[0.0, 0, 10, 10]])])
+    assert found[0, 0].isnan()
+    assert found[0, 1] == 1
+
+
 def test_search_in_chunks_changes_nothing(monkeypatch):
     boxes, gts = random_boxes(1, 50), [random_boxes(6, seed=4)]
     whole = localization_probability(boxes, gts)
@@ -150,8 +172,11 @@ def test_graph_does_not_grow_with_the_number_of_ground_truths():
         hooks = torch.autograd.graph.saved_tensors_hooks(
             lambda tensor: sizes.append(tensor.numel()) or tensor, lambda tensor: tensor
         )
+        # Which every box overlaps, so that none is left out.
+        everywhere = torch.tensor([[-99.0, -99, 199, 199]], dtype=torch.float64)
         with hooks:
-            localization_probability(boxes, [random_boxes(count, seed=5)])
+            gt = torch.cat([everywhere, random_boxes(count, seed=5)])
+            localization_probability(boxes, [gt])
         return sum(sizes)
 
     assert saved(500) == saved(2)
