@@ -128,7 +128,7 @@ class FrozenTeacher:
             copy.deepcopy(self.detector),
             self._renormalize,
             self._reading,
-            TeacherExecution(fold_norms=False, dtype="fp32"),
+            TeacherExecution(fold_norms=False, pack_weights=False, dtype="fp32"),
         )
 
     def join(self) -> None:
@@ -201,6 +201,9 @@ class FrozenTeacher:
         recorder = self._reader.first_stage_recorder(float32=self._is_half)
         with self.precision(images.device), compiling, recorder as record:
             self._reader.run(images, samples, levels)
+        if self._execution.pack_weights and not self._execution.channels_last:
+            # Terms may take views of what nobody asked to have the channels innermost.
+            record.make_contiguous()
         return record
 
     def _prepare(

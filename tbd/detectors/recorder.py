@@ -92,6 +92,14 @@ class OutputRecorder(ForwardHooks):
             )
         return calls[0]
 
+    def make_contiguous(self) -> None:
+        """Lay out all outputs as their shapes say, whatever the modules computed in."""
+        for name, calls in self.calls.items():
+            self.calls[name] = [
+                Call(call.inputs, _copy_containers(call.output, Tensor.contiguous))
+                for call in calls
+            ]
+
     def detach(self) -> None:
         """Cut all that was recorded from its graph; its floating tensors become leaves."""
         for name, calls in self.calls.items():

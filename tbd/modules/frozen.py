@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -39,7 +40,8 @@ class FrozenModule(Generic[Network]):
         """Follow a ``Module._apply``, as ``.to()``, ``.half()`` or ``.cuda()`` issue it."""
         if self._shared:
             probe = next(self.module.parameters())
-            moved = fn(probe.detach())
+            # Not itself, whose memory may be laid out as few operators can read it.
+            moved = fn(torch.empty(0, dtype=probe.dtype, device=probe.device))
             if (moved.dtype, moved.device) == (probe.dtype, probe.device):
                 return
             self.module = copy.deepcopy(self.module)

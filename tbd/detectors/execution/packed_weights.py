@@ -22,6 +22,7 @@ TOLERANCE = 1e-5
 """Largest change of an output in float32, as a share of its largest value, that passes for
 rounding."""
 
+_OPERATORS = ("_reorder_convolution_weight", "_convolution_pointwise")
 _TRIED_CELLS = 16
 _PLAIN = (nn.Conv2d, Conv2d)
 _DTYPES = (torch.float32, torch.bfloat16)
@@ -76,8 +77,16 @@ class PackedConv2d(Conv2d):
         return state
 
     def _apply(self, fn: Any, recurse: bool = True) -> "PackedConv2d":
+        like = torch.empty(0, dtype=self.weight.dtype, device=self.weight.device)
+        moved = fn(like)
+        if not self.weight.is_mkldnn or (moved.dtype, moved.device) != (like.dtype, like.device):
+            self.unpack()
+            return super()._apply(fn, recurse)
+        return self
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         self.unpack()
-        return super()._apply(fn, recurse)
+        super()._load_from_state_dict(*args, **kwargs)
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
@@ -124,6 +133,12 @@ class InputSizes(ForwardHooks):
             )
         return any(module.weight.is_mkldnn for module in changes)
 
+    def unpack(self) -> None:
+        """Bring back all weights as they were."""
+        for module in self._sizes:
+            if isinstance(module, PackedConv2d):
+                module.unpack()
+
     def _saw(self, module: nn.Conv2d, args: tuple[Tensor, ...], output: Tensor) -> None:
         size = tuple(args[0].shape)
         # A head shares its convolutions between levels; the largest takes longest.
@@ -135,14 +150,22 @@ def _pack(module: nn.Conv2d, size: tuple[int, ...]) -> float:
     """Pack where that is possible and changes nothing; returns what it would change."""
     if not _can_be_packed(module):
         return 0.0
+    weight, kind = module.weight, module.__class__
     cells = [min(side, _TRIED_CELLS) for side in size[2:]]
     generator = torch.Generator().manual_seed(0)
     tried = torch.randn(1, size[1], *cells, generator=generator).to(module.weight.dtype)
     exact = module(tried).float()
     module.__class__ = PackedConv2d
     assert isinstance(module, PackedConv2d)
-    module.pack(size)
-    change = float((module(tried).float() - exact).abs().amax() / exact.abs().amax().clamp(1e-30))
+    try:
+        module.pack(size)
+        packed = module(tried).float()
+    except (RuntimeError, TypeError):
+        # The operators are PyTorch's own, for its compiler: another release, or another
+        # processor, may not have them as they are here.
+        module.weight, module.__class__ = weight, kind
+        return 0.0
+    change = float((packed - exact).abs().amax() / exact.abs().amax().clamp(1e-30))
     if module.weight.dtype == torch.bfloat16:
         change *= torch.finfo(torch.float32).eps / torch.finfo(torch.bfloat16).eps
     if change > TOLERANCE:
@@ -153,7 +176,7 @@ def _pack(module: nn.Conv2d, size: tuple[int, ...]) -> float:
 def _can_be_packed(module: nn.Conv2d) -> bool:
     return (
         torch.backends.mkldnn.is_available()
-        and hasattr(torch.ops.mkldnn, "_reorder_convolution_weight")
+        and all(hasattr(torch.ops.mkldnn, name) for name in _OPERATORS)
         and module.weight.device.type == "cpu"
         and module.weight.dtype in _DTYPES
         and module.padding_mode == "zeros"

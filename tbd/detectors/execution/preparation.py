@@ -49,7 +49,8 @@ def prepare(
         ValueError: if a weight is out of the range of ``execution.dtype``.
     """
     sizes = InputSizes(detector, kept=shared)
-    with sizes if execution.pack_weights else nullcontext():
+    packs = execution.pack_weights and not execution.compile and not mixed
+    with sizes if packs else nullcontext():
         if execution.fold_norms and has_norms(detector):
             record = _fold(detector, run, recorded)
         else:
@@ -57,14 +58,13 @@ def prepare(
     if execution.channels_last:
         detector.to(memory_format=torch.channels_last)
         record = run()
-    half = execution.dtype in ("bf16", "fp16")
-    if half:
+    if packs:
+        packs, record = _pack(detector, sizes, run, record)
+    if execution.dtype in ("bf16", "fp16"):
+        sizes.unpack()
         cast_weights(detector, str(execution.dtype), kept=shared)
-    if execution.pack_weights and not execution.compile and not mixed:
-        packed = sizes.pack()
-        if packed and not half:
-            # The first batch is computed as all others are, so that a resumed run is the same.
-            record = run()
+        if packs:
+            sizes.pack()
     return record
 
 
@@ -125,6 +125,37 @@ def _fold(
         level=logging.WARNING,
     )
     return original
+
+
+def _pack(
+    detector: BaseDetector,
+    sizes: InputSizes,
+    run: Callable[[], OutputRecorder],
+    original: OutputRecorder,
+) -> tuple[bool, OutputRecorder]:
+    """Pack weights where the detector goes on to do the same; returns whether, and its outputs."""
+    if not sizes.pack():
+        return False, original
+    try:
+        record = run()
+        change = max(
+            deviation(original.outputs(name), record.outputs(name)) for name in original.calls
+        )
+        found = f"its outputs would change by {change:.1e} of their largest value"
+    except RuntimeError as error:
+        # As of a view of what has the channels innermost.
+        change, found = float("inf"), f"it would fail ({error})"
+    if change <= TOLERANCE:
+        # Which the first batch is to be computed with as all others, to be the same when resumed.
+        return True, record
+    sizes.unpack()
+    print_log(
+        f"The weights of the teacher {type(detector).__name__} stay as they are: packed for the "
+        f"CPU, {found}. teacher_execution.pack_weights=False leaves out the attempt.",
+        logger="current",
+        level=logging.WARNING,
+    )
+    return False, original
 
 
 def _share(exact: Any, half: Any) -> float:
