@@ -24,6 +24,21 @@ names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/co
 os.write(1, f"LEFT {[name for name in names if 'gloo' in name]}\\n".encode())
 """
 
+# Joins the group, and says with how many and what they have together.
+MEETING = """
+import os
+import sys
+import torch
+import torch.distributed as dist
+from mmengine.config import Config
+from tbd.engine import launched
+
+with launched(Config(), sys.argv[1]):
+    ranks = torch.tensor(2 ** dist.get_rank())
+    dist.all_reduce(ranks)
+    os.write(1, f"MET {dist.get_world_size()} {int(ranks)}\\n".encode())
+"""
+
 RENDEZVOUS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -187,3 +202,38 @@ def test_no_thread_of_gloo_outlives_a_run(tmp_path):
         )
         assert result.returncode == 0, result.stderr[-4000:]
         assert result.stdout.count("LEFT []") == 2, result.stdout[-2000:]
+
+
+def answers(*command: str) -> bool:
+    """Whether a launcher is installed here and can start something."""
+    try:
+        return subprocess.run(command, capture_output=True, timeout=20).returncode == 0
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("launcher", "probe", "start"),
+    [
+        ("mpi", ("mpirun", "--version"), ("mpirun", "--oversubscribe", "--bind-to", "none")),
+        ("slurm", ("srun", "-n", "2", "true"), ("srun",)),
+    ],
+)
+def test_processes_of_a_real_launcher_find_each_other(tmp_path, launcher, probe, start):
+    if not answers(*probe):
+        pytest.skip(f"{probe[0]} starts nothing here")
+    (tmp_path / "script.py").write_text(MEETING)
+    environment = dict(CUDA_VISIBLE_DEVICES="", MASTER_PORT=free_port())
+    if launcher == "mpi":
+        root = ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM")
+        environment |= dict(MASTER_ADDR="127.0.0.1") | dict.fromkeys(root, "1")
+    result = subprocess.run(
+        [*start, "-n", "2", sys.executable, str(tmp_path / "script.py"), launcher],
+        env=process_environment(**environment),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr[-4000:]
+    assert result.stdout.count("MET 2 3") == 2, result.stdout[-2000:]

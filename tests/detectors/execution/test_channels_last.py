@@ -9,10 +9,16 @@ from executed import TERMS, assert_equal_losses, build
 def test_channels_last_changes_no_loss(name):
     model = build(
         name,
-        teacher_execution=dict(channels_last=True),
+        teacher_execution=dict(channels_last=True, pack_weights=False),
         student_execution=dict(channels_last=True),
     )
     assert_equal_losses(model, build(name))
     for detector in (model.student, model.teacher):
         weight = detector.backbone.layer1[0].conv1.weight
         assert weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_packed_weights_and_channels_last_go_together():
+    model = build(teacher_execution=dict(channels_last=True))
+    assert_equal_losses(model, build())
+    assert model.teacher.backbone.layer1[0].conv1.weight.is_mkldnn
