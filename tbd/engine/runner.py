@@ -4,13 +4,16 @@ import os.path as osp
 import time
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub
+from mmengine.model import BaseDataPreprocessor
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from tbd.compat import forget_visualizer
 from tbd.engine.config import config_name
+from tbd.engine.wrappers import unwrap
 
 
 def resolve_work_dir(cfg: Config, config: str | Config, work_dir: str | None) -> str:
@@ -19,13 +22,26 @@ def resolve_work_dir(cfg: Config, config: str | Config, work_dir: str | None) ->
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the config's Runner, of the class that its ``runner_type`` names if it does."""
+    """Build the config's Runner, of the class that its ``runner_type`` names if it does.
+
+    With CUDA, batches come in pinned memory unless the config says otherwise, and no step
+    waits for their copies.
+    """
+    if torch.cuda.is_available():
+        for part in ("train", "val", "test"):
+            if cfg.get(f"{part}_dataloader"):
+                cfg[f"{part}_dataloader"].setdefault("pin_memory", True)
     forget_visualizer(cfg.get("visualizer"))
     # Two of one name in one second would share logger and message hub, and with them the folder and
     # the figures of the first.
     while MessageHub.check_instance_created(_name_of_now(cfg)):
         time.sleep(0.05)
-    return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+    runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+    # A FlexibleRunner's model is still its config here.
+    preprocessor = getattr(unwrap(runner.model), "data_preprocessor", None)
+    if torch.cuda.is_available() and isinstance(preprocessor, BaseDataPreprocessor):
+        preprocessor._non_blocking = True
+    return runner
 
 
 def _name_of_now(cfg: Config) -> str:

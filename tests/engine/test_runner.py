@@ -1,8 +1,14 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
 from mmengine.config import Config
 from tiny import retinanet
 from tiny_run import config_dict, write_config, write_data
 
+from tbd.engine import runner
 from tbd.engine.runner import build_runner
+from tbd.registry import MODELS
 
 
 def test_runs_of_one_name_share_nothing(tmp_path):
@@ -21,3 +27,15 @@ def test_runs_of_one_name_share_nothing(tmp_path):
     # Where its scalars and pictures go.
     backend = second.visualizer.get_backend("LocalVisBackend")
     assert str(tmp_path / "work_1") in backend._save_dir
+
+
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_with_cuda_no_step_waits_for_the_copy_of_a_batch(monkeypatch, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: device == "cuda")
+    model = MODELS.build(retinanet())
+    monkeypatch.setattr(runner.Runner, "from_cfg", lambda cfg: SimpleNamespace(model=model))
+    cfg = Config(dict(train_dataloader=dict(batch_size=1), val_dataloader=dict(pin_memory=False)))
+    build_runner(cfg)
+    assert cfg.train_dataloader.get("pin_memory", False) == (device == "cuda")
+    assert not cfg.val_dataloader.pin_memory
+    assert model.data_preprocessor._non_blocking == (device == "cuda")
