@@ -150,7 +150,8 @@ def _pack(module: nn.Conv2d, size: tuple[int, ...]) -> float:
     """Pack where that is possible and changes nothing; returns what it would change."""
     if not _can_be_packed(module):
         return 0.0
-    weight, kind = module.weight, module.__class__
+    weight: Any = module.weight
+    kind: Any = type(module)
     cells = [min(side, _TRIED_CELLS) for side in size[2:]]
     generator = torch.Generator().manual_seed(0)
     tried = torch.randn(1, size[1], *cells, generator=generator).to(module.weight.dtype)
