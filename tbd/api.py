@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from mmengine.config import Config
 
@@ -18,6 +18,9 @@ from tbd.engine import evaluate, export_student
 from tbd.engine.config import config_name, load_config
 from tbd.engine.training import TrainingResult, train
 from tbd.files import write_file
+
+if TYPE_CHECKING:
+    from tbd.engine.deployment import OnnxExport
 
 __all__ = [
     "ComparisonResult",
@@ -89,25 +92,68 @@ def test(
 test.__test__ = False  # type: ignore[attr-defined]
 
 
+@overload
 def export(
     config: str | Config,
     checkpoint: str | Path,
     out_dir: str | Path,
     filename: str = "student",
     options: Mapping[str, Any] | None = None,
-) -> ExportedStudent:
-    """Write the student of a distillation as a plain MMDetection checkpoint and config.
+    format: Literal["mmdet"] = "mmdet",
+) -> ExportedStudent: ...
+
+
+@overload
+def export(
+    config: str | Config,
+    checkpoint: str | Path,
+    out_dir: str | Path,
+    filename: str = "student",
+    options: Mapping[str, Any] | None = None,
+    *,
+    format: Literal["onnx"],
+    **how: Any,
+) -> "OnnxExport": ...
+
+
+def export(
+    config: str | Config,
+    checkpoint: str | Path,
+    out_dir: str | Path,
+    filename: str = "student",
+    options: Mapping[str, Any] | None = None,
+    format: str = "mmdet",
+    **how: Any,
+) -> "ExportedStudent | OnnxExport":
+    """Write a detector, of a distillation its student, for MMDetection or as an ONNX file.
 
     Args:
-        config: Config file or loaded config of the distillation.
+        config: Config file or loaded config.
         checkpoint: One of its checkpoints.
-        out_dir: Folder for both files.
-        filename: Their name without suffix.
+        out_dir: Folder for what is written.
+        filename: Its name without suffix.
         options: Dotted keys and values, merged over the config.
+        format: ``"mmdet"``, a plain checkpoint and config, or ``"onnx"``, one verified file.
+        how: Of an ONNX file: arguments of :class:`tbd.engine.deployment.OnnxOptions`, such as
+            ``end_to_end=True``.
 
     Returns:
-        Where they are.
+        Where they are; of an ONNX file also how it compares with MMDetection's detector.
+
+    Raises:
+        ValueError: There is no such format, or it has no such options.
     """
+    if format == "onnx":
+        # ONNX is an extra, which a training process need not wait for.
+        from tbd.engine.deployment import OnnxOptions, export_onnx
+
+        return export_onnx(
+            config, str(checkpoint), str(out_dir), filename, options, OnnxOptions(**how)
+        )
+    if format != "mmdet":
+        raise ValueError(f"format={format!r} must be 'mmdet' or 'onnx'.")
+    if how:
+        raise ValueError(f"{', '.join(how)}: options of ONNX files, which need format='onnx'.")
     report = export_student(config, str(checkpoint), str(out_dir), filename, options)
     folder = Path(out_dir)
     return ExportedStudent(folder / f"{filename}.pth", folder / f"{filename}.py", report)

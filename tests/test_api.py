@@ -35,6 +35,19 @@ def test_a_loaded_config_is_trained_tested_and_exported(cfg, tmp_path):
     for key, value in ours["state_dict"].items():
         assert torch.equal(value, theirs["state_dict"][key]), key
     assert Config.fromfile(str(exported.config)).model.type == "RetinaNet"
+    pytest.importorskip("onnx")
+    found = tbd.export(
+        cfg, trained.checkpoint, tmp_path / "exported", "small", format="onnx", end_to_end=True
+    )
+    assert found.path == tmp_path / "exported" / "small.onnx"
+    assert (found.info.end_to_end, found.agreement.missed) == (True, 0)
+
+
+def test_options_of_another_format_are_refused(cfg, tmp_path):
+    with pytest.raises(ValueError, match="half: options of ONNX files, which need format='onnx'"):
+        tbd.export(cfg, "student.pth", tmp_path, half=True)
+    with pytest.raises(ValueError, match="format='tflite' must be 'mmdet' or 'onnx'"):
+        tbd.export(cfg, "student.pth", tmp_path, format="tflite")
 
 
 def test_a_path_does_as_well(cfg, tmp_path):

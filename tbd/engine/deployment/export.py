@@ -142,7 +142,7 @@ class OnnxExport:
 
 
 def export_onnx(
-    config: str,
+    config: str | Config,
     checkpoint: str,
     out_dir: str,
     filename: str = "student",
@@ -152,7 +152,7 @@ def export_onnx(
     """Write a detector, or the student of a distillation, as an ONNX file, once it is verified.
 
     Args:
-        config: Config file of the detector or of the distillation.
+        config: Config file, or loaded config, of the detector or of the distillation.
         checkpoint: One of its checkpoints, a path or URL.
         out_dir: Folder for ``<filename>.onnx``.
         filename: Name of the file, without suffix.
