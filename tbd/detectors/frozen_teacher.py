@@ -201,7 +201,7 @@ class FrozenTeacher:
         recorder = self._reader.first_stage_recorder(float32=self._is_half)
         with self.precision(images.device), compiling, recorder as record:
             self._reader.run(images, samples, levels)
-        if self._execution.pack_weights and not self._execution.channels_last:
+        if self._execution.packs and not self._execution.channels_last:
             # Terms may take views of what nobody asked to have the channels innermost.
             record.make_contiguous()
         return record

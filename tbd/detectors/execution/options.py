@@ -50,7 +50,8 @@ class TeacherExecution:
         fold_norms: Fold batch norms into the convolutions before them, once the
             first batch has shown that the outputs stay equal to 1e-5.
         pack_weights: On a CPU, keep the weights of convolutions in the layout in which they
-            are computed, where a trial of each has shown the same. Not with ``compile``.
+            are computed, where a trial of each has shown the same. In float32 only, and not
+            with ``compile``.
         channels_last: Keep images and weights with the channels innermost.
         dtype: ``"bf16"`` or ``"fp16"``: weights and forward in half precision;
             ``"fp32"``: full precision, under mixed precision too; None: that of
@@ -79,6 +80,11 @@ class TeacherExecution:
             )
         compiling = CompileOptions.of(self.compile, "teacher_execution.compile")
         object.__setattr__(self, "compile", compiling)
+
+    @property
+    def packs(self) -> bool:
+        """Whether weights are to be packed; in bfloat16, packed ones are slower."""
+        return self.pack_weights and not self.compile and self.dtype not in ("bf16", "fp16")
 
     @classmethod
     def of(cls, options: Mapping[str, Any] | None) -> "TeacherExecution":

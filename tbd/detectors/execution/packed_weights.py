@@ -25,7 +25,6 @@ rounding."""
 _OPERATORS = ("_reorder_convolution_weight", "_convolution_pointwise")
 _TRIED_CELLS = 16
 _PLAIN = (nn.Conv2d, Conv2d)
-_DTYPES = (torch.float32, torch.bfloat16)
 
 
 class PackedConv2d(Conv2d):
@@ -41,11 +40,14 @@ class PackedConv2d(Conv2d):
         """Convolve [N, C, H, W]."""
         if not self.weight.is_mkldnn:
             return super().forward(x)
-        mixed = torch.is_autocast_enabled("cpu") and self.weight.dtype == torch.float32
-        if mixed or x.numel() == 0 or (torch.is_grad_enabled() and x.requires_grad):
+        if (
+            torch.is_autocast_enabled("cpu")
+            or x.numel() == 0
+            or (torch.is_grad_enabled() and x.requires_grad)
+        ):
             return self._conv_forward(x, self.weight.to_dense(), self.bias)
         return torch.ops.mkldnn._convolution_pointwise(
-            x.to(self.weight.dtype),
+            x,
             self.weight,
             self.bias,
             self.padding,
@@ -154,21 +156,19 @@ def _pack(module: nn.Conv2d, size: tuple[int, ...]) -> float:
     kind: Any = type(module)
     cells = [min(side, _TRIED_CELLS) for side in size[2:]]
     generator = torch.Generator().manual_seed(0)
-    tried = torch.randn(1, size[1], *cells, generator=generator).to(module.weight.dtype)
-    exact = module(tried).float()
+    tried = torch.randn(1, size[1], *cells, generator=generator)
+    exact = module(tried)
     module.__class__ = PackedConv2d
     assert isinstance(module, PackedConv2d)
     try:
         module.pack(size)
-        packed = module(tried).float()
+        packed = module(tried)
     except (RuntimeError, TypeError):
         # The operators are PyTorch's own, for its compiler: another release, or another
         # processor, may not have them as they are here.
         module.weight, module.__class__ = weight, kind
         return 0.0
     change = float((packed - exact).abs().amax() / exact.abs().amax().clamp(1e-30))
-    if module.weight.dtype == torch.bfloat16:
-        change *= torch.finfo(torch.float32).eps / torch.finfo(torch.bfloat16).eps
     if change > TOLERANCE:
         module.unpack()
     return change
@@ -179,7 +179,7 @@ def _can_be_packed(module: nn.Conv2d) -> bool:
         torch.backends.mkldnn.is_available()
         and all(hasattr(torch.ops.mkldnn, name) for name in _OPERATORS)
         and module.weight.device.type == "cpu"
-        and module.weight.dtype in _DTYPES
+        and module.weight.dtype == torch.float32
         and module.padding_mode == "zeros"
         and not isinstance(module.padding, str)
         and not is_parametrized(module)

@@ -49,7 +49,7 @@ def prepare(
         ValueError: if a weight is out of the range of ``execution.dtype``.
     """
     sizes = InputSizes(detector, kept=shared)
-    packs = execution.pack_weights and not execution.compile and not mixed
+    packs = execution.packs and not mixed
     with sizes if packs else nullcontext():
         if execution.fold_norms and has_norms(detector):
             record = _fold(detector, run, recorded)
@@ -59,12 +59,9 @@ def prepare(
         detector.to(memory_format=torch.channels_last)
         record = run()
     if packs:
-        packs, record = _pack(detector, sizes, run, record)
+        record = _pack(detector, sizes, run, record)
     if execution.dtype in ("bf16", "fp16"):
-        sizes.unpack()
         cast_weights(detector, str(execution.dtype), kept=shared)
-        if packs:
-            sizes.pack()
     return record
 
 
@@ -132,10 +129,10 @@ def _pack(
     sizes: InputSizes,
     run: Callable[[], OutputRecorder],
     original: OutputRecorder,
-) -> tuple[bool, OutputRecorder]:
-    """Pack weights where the detector goes on to do the same; returns whether, and its outputs."""
+) -> OutputRecorder:
+    """Pack weights where the detector goes on to do the same; returns its outputs."""
     if not sizes.pack():
-        return False, original
+        return original
     try:
         record = run()
         change = max(
@@ -147,7 +144,7 @@ def _pack(
         change, found = float("inf"), f"it would fail ({error})"
     if change <= TOLERANCE:
         # Which the first batch is to be computed with as all others, to be the same when resumed.
-        return True, record
+        return record
     sizes.unpack()
     print_log(
         f"The weights of the teacher {type(detector).__name__} stay as they are: packed for the "
@@ -155,7 +152,7 @@ def _pack(
         logger="current",
         level=logging.WARNING,
     )
-    return False, original
+    return original
 
 
 def _share(exact: Any, half: Any) -> float:

@@ -107,6 +107,12 @@ def test_switched_off_nothing_is_packed():
     assert not packed(model.teacher)
 
 
+def test_in_bfloat16_nothing_is_packed():
+    model = build(teacher_execution=dict(dtype="bf16"))
+    losses(model)
+    assert not packed(model.teacher)
+
+
 def test_terms_see_maps_laid_out_as_their_shapes_say():
     distill = probe("features", "predictions", teacher_modules=["backbone.layer2"])
     model = build(distill=distill)
