@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import mmcv
 import numpy as np
 import torch
@@ -72,6 +73,8 @@ def predict(
         FileNotFoundError: The model, its config or an image does not exist.
         ValueError: A file is no image, or the checkpoint does not fit its config.
     """
+    if not 0 <= score_thr <= 1:
+        raise ValueError(f"--score-thr {score_thr:g} must lie between 0 and 1, as scores do")
     paths = _find_images(images)
     if model.endswith(".onnx"):
         exported = OnnxDetector(model)
@@ -83,21 +86,22 @@ def predict(
     visualizer.dataset_meta = dict(classes=classes, palette="random")
     predictions = []
     for path, picture in zip(paths, _pictures(paths, Path(out_dir)), strict=True):
-        image = mmcv.imread(str(path))
-        if image is None:
-            raise ValueError(f"{path} is not an image that OpenCV reads")
+        image = _read(path)
         found = detect(image)
-        # MMEngine warns of every label that is wider than what is left of the image.
-        with replacing(picture) as temporary, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            visualizer.add_datasample(
-                path.name,
-                mmcv.bgr2rgb(image),
-                _sample(found),
-                draw_gt=False,
-                pred_score_thr=score_thr,
-                out_file=str(temporary),
-            )
+        try:
+            # MMEngine warns of every label that is wider than what is left of the image.
+            with replacing(picture) as temporary, warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                visualizer.add_datasample(
+                    path.name,
+                    mmcv.bgr2rgb(image),
+                    _sample(found),
+                    draw_gt=False,
+                    pred_score_thr=score_thr,
+                    out_file=str(temporary),
+                )
+        except OSError as error:
+            raise OSError(f"--out-dir: {picture} cannot be written: {error}") from error
         counts = Counter(classes[label] for label in found.labels[found.scores >= score_thr])
         predictions.append(Prediction(path, picture, found, dict(counts)))
     return predictions
@@ -106,6 +110,8 @@ def predict(
 def _load(
     checkpoint: str, config: str | None, options: Mapping[str, Any] | None
 ) -> tuple[Detect, tuple[str, ...]]:
+    if "://" not in checkpoint and not Path(checkpoint).is_file():
+        raise FileNotFoundError(f"there is no model at {Path(checkpoint).absolute()}")
     if config is None:
         config = str(Path(checkpoint).with_suffix(".py"))
         if not Path(config).is_file():
@@ -132,6 +138,16 @@ def _config_classes(cfg: Config) -> tuple[str, ...]:
     declared = (dataset.get("metainfo") or {}).get("classes")
     kind = DATASETS.get(dataset.type)
     return tuple(declared or kind.METAINFO["classes"])
+
+
+def _read(path: Path) -> np.ndarray:
+    try:
+        image = mmcv.imread(str(path))
+    except cv2.error:  # of a file of zero bytes
+        image = None
+    if image is None:
+        raise ValueError(f"{path} is not an image that OpenCV reads")
+    return np.asarray(image)
 
 
 def _find_images(names: Iterable[str]) -> list[Path]:

@@ -56,20 +56,31 @@ def test_a_file_finds_what_its_checkpoint_finds(student, tmp_path):
     assert found.counts == expected.counts
 
 
+def test_a_folder_that_cannot_be_written_is_named(student):
+    inside = student / "student.pth" / "inside"
+    with pytest.raises(OSError, match=r"--out-dir: .*inside/0\.png cannot be written"):
+        predict(str(student / "student.pth"), [str(student / "data" / "images")], str(inside))
+
+
 @pytest.mark.parametrize(
     ("model", "image", "error", "message"),
     [
         ("student.pth", "none.png", FileNotFoundError, "there is no image at"),
         ("student.pth", "empty", FileNotFoundError, r"there is no image \(\.jpg"),
         ("student.pth", "data/all.json", ValueError, "is not an image that OpenCV reads"),
+        ("student.pth", "other.pth", ValueError, "other.pth is not an image that OpenCV reads"),
         ("other.pth", "data/images", FileNotFoundError, "give it with --config"),
         ("none.onnx", "data/images", FileNotFoundError, "there is no model at"),
+        ("none.pth", "data/images", FileNotFoundError, "there is no model at"),
     ],
 )
 def test_what_is_missing_is_named(student, tmp_path, model, image, error, message):
     if model.endswith(".onnx"):
         pytest.importorskip("onnxruntime")
     (student / "empty").mkdir(exist_ok=True)
+    (student / "other.pth").touch()
     with pytest.raises(error, match=message):
         predict(str(student / model), [str(student / image)], str(tmp_path / "out"))
+    with pytest.raises(ValueError, match="--score-thr 7 must lie between 0 and 1"):
+        predict(str(student / model), [str(student / image)], str(tmp_path / "out"), None, 7)
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())

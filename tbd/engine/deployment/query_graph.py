@@ -2,7 +2,7 @@
 
 import torch
 from mmdet.models.dense_heads import DeformableDETRHead, DETRHead
-from mmdet.models.detectors import DetectionTransformer
+from mmdet.models.detectors import DDQDETR, DetectionTransformer
 from mmdet.structures import DetDataSample
 from torch import Tensor, nn
 
@@ -32,6 +32,12 @@ class QueryGraph(nn.Module):
 
     def __init__(self, detector: DetectionTransformer) -> None:
         super().__init__()
+        if isinstance(detector, DDQDETR):
+            raise UnexportableError(
+                "DDQ suppresses queries before its decoder and between the layers, so that their "
+                "number changes with the image; no graph of that is written here. DINO, which it "
+                "comes from, is exported."
+            )
         self._reader = QueryReader(detector)
         if type(detector.bbox_head).predict_by_feat not in _READABLE:
             raise UnexportableError(

@@ -15,6 +15,7 @@ from deployed import (
     query_detector,
     two_stage_detector,
 )
+from mmdet.models.detectors import DDQDETR
 
 from tbd.engine.deployment import UnexportableError
 from tbd.engine.deployment.graph import build_detections, build_graph
@@ -70,6 +71,13 @@ def test_a_cascade_with_heads_of_its_own_is_refused():
         "OwnRoIHead", (type(detector.roi_head),), {"_bbox_forward": lambda self: None}
     )
     with pytest.raises(UnexportableError, match="OwnRoIHead feeds its box heads in a way of its"):
+        build_graph(detector)
+
+
+def test_ddq_is_refused_with_the_reason():
+    detector = query_detector("dino")
+    detector.__class__ = DDQDETR
+    with pytest.raises(UnexportableError, match=r"DDQ suppresses queries .* no graph of that"):
         build_graph(detector)
 
 
