@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tbd.studies.comparison.config_hash import config_hash
 from tbd.studies.comparison.measurement import measure
+from tbd.studies.comparison.processor import processor
 from tbd.studies.comparison.runs import Run, read_state, write_state
 from tbd.studies.comparison.versions import versions
 
@@ -18,7 +19,11 @@ def measure_folder(folder: Path) -> None:
     state = read_state(folder)
     run = Run(state["config"], state["seed"], folder, tuple(state["options"]), state["fingerprint"])
     metrics = measure(run)
-    found = {"metrics": metrics, "config_hash": config_hash(run.load()), "versions": versions()}
+    found = {
+        "metrics": metrics,
+        "config_hash": config_hash(run.load()),
+        "versions": {**versions(), "processor": processor()},
+    }
     write_state(folder, {**state, **found})
 
 

@@ -23,6 +23,7 @@ from tbd.studies.comparison.methods import PLAIN
 from tbd.studies.comparison.other_data import check_finished, find_test_data, measure_elsewhere
 from tbd.studies.comparison.pair import DEFAULT_PAIR, Pair
 from tbd.studies.comparison.pictures import draw_runs
+from tbd.studies.comparison.processor import processor
 from tbd.studies.comparison.progress import Progress
 from tbd.studies.comparison.report import RunResult, format_table, summarize, write_report
 from tbd.studies.comparison.runs import Run, make_run, read_state
@@ -312,9 +313,8 @@ def _printing_to(log: Path, verbose: bool) -> Iterator[None]:
 
 
 def _machine() -> dict[str, Any]:
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     return {
-        "device": device,
+        "processor": processor(),
         "platform": platform.platform(),
         "threads": torch.get_num_threads(),
     }

@@ -61,7 +61,7 @@ class RunResult:
         config_hash: Stands for all that the config says, apart from seed and paths; None where
             it was not written down.
         train_seconds: How long the training ran; None likewise.
-        versions: Package → version that the run was measured with.
+        versions: Package → version that the run was measured with, and ``processor`` → its name.
     """
 
     name: str

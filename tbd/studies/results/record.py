@@ -31,7 +31,7 @@ class RunRecord:
             size that no box has, is not there.
         started: Begin of the training, ISO 8601, in the machine's local time.
         wall_seconds: Time that training and its validations took, interruptions excluded.
-        versions: Package → version, and ``tbd`` → commit.
+        versions: Package → version, ``tbd`` → commit, ``processor`` → its name.
         hardware: What it ran on.
         terms: Methods whose terms replace those of ``config``, joined by ``+``; None where the
             config is what was trained.

@@ -163,7 +163,7 @@ def test_everything_is_trained_once_and_kept(configs, trainings, tmp_path, capfd
     hashes = [by_name[key]["config_hash"] for key in (("plain", 3), ("plain", 4), ("distilled", 3))]
     assert hashes[0] == hashes[1] != hashes[2]
     assert by_name["plain", 3]["versions"].keys() == {
-        *("python", "torch", "torchvision", "mmdet", "mmengine", "mmcv", "tbd")
+        *("python", "torch", "torchvision", "mmdet", "mmengine", "mmcv", "tbd", "processor")
     }
     for picture in ("comparison.png", "gains.png"):
         assert cv2.imread(str(out / picture)) is not None
