@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 import os
 import os.path as osp
 from collections.abc import Iterable, Iterator, Mapping
@@ -130,40 +129,53 @@ def _check(source: AnnotationSource, image_check: ImageCheck) -> DataReport:
     return check_annotations(content, source.file, source.classes, source.image_folder, image_check)
 
 
-def check_content(cfg: Config) -> None:
+def check_content(cfg: Config) -> list[str]:
     """Check the training and validation data of a config before a training.
 
     Args:
         cfg: The config.
 
+    Returns:
+        What MMDetection would leave out without a word, and what else is odd: a warning per kind
+        and file.
+
     Raises:
         ValueError: The annotations spoil a training or end it in the middle, or hold nothing that
             a detector can learn.
     """
-    sources = annotation_sources(cfg, ("train",))
-    trained = [(source, report_at_start(source)) for source in sources]
-    for source in annotation_sources(cfg, ("val",)):
-        report_at_start(source)
-    if trained and not any(found.usable for _, found in trained):
-        counts = "; ".join(
+    warnings: list[str] = []
+    usable: list[bool] = []
+    counts: list[str] = []
+    for source in _shared(annotation_sources(cfg, ("train", "val"))):
+        found = _report_at_start(source)
+        warnings += _warnings(source, found)
+        if not source.key.startswith("train_"):
+            continue
+        usable.append(bool(found.usable))
+        counts.append(
             f"{found.file}: {found.annotations} annotations on {found.images} images"
             + "".join(f", {finding}" for finding in found.findings)
             + ("" if source.classes else f", metainfo.classes={source.classes}")
-            for source, found in trained
         )
+    if usable and not any(usable):
         raise ValueError(
-            f"train_dataloader.dataset holds no box that a detector could learn from. {counts}. "
-            "Set ann_file and metainfo.classes to data with objects, or mend the file by "
-            "tbd check-data --fix FOLDER."
+            "train_dataloader.dataset holds no box that a detector could learn from. "
+            f"{'; '.join(counts)}. Set ann_file and metainfo.classes to data with objects, or "
+            "mend the file by tbd check-data --fix FOLDER."
         )
+    return warnings
 
 
-def report_at_start(source: AnnotationSource) -> DataReport:
-    """Check one file as a training start does: stop at what spoils it, warn of the rest.
+def _shared(sources: Iterable[AnnotationSource]) -> list[AnnotationSource]:
+    """Name a file that several data sets read in the same way once, by all of their keys."""
+    keys: dict[AnnotationSource, list[str]] = {}
+    for source in sources:
+        keys.setdefault(source._replace(key=""), []).append(source.key)
+    return [source._replace(key=" and ".join(names)) for source, names in keys.items()]
 
-    Raises:
-        ValueError: It spoils a training or ends it in the middle.
-    """
+
+def _report_at_start(source: AnnotationSource) -> DataReport:
+    """Check one file as a training start does, and stop at what spoils it."""
     # A file that is not there, the check of files has named.
     bytes_of_one = _BYTES_OF_A_NAME if source.voc else _BYTES_OF_AN_IMAGE
     many = osp.isfile(source.file) and osp.getsize(source.file) > _MOST_IMAGES * bytes_of_one
@@ -173,21 +185,20 @@ def report_at_start(source: AnnotationSource) -> DataReport:
             f"{source.key}.ann_file={source.file!r} has {'; '.join(map(str, faults))}. "
             "Mend the file, or let tbd check-data --fix FOLDER write a cleaned copy."
         )
+    return found
+
+
+def _warnings(source: AnnotationSource, found: DataReport) -> Iterator[str]:
     if rest := [str(finding) for finding in found.of("left out")]:
-        print_log(
+        yield (
             f"{source.key}: MMDetection leaves out of {source.file}: {'; '.join(rest)}. Mend what "
-            "was meant to be learned from; tbd check-data tells more.",
-            "current",
-            logging.WARNING,
+            "was meant to be learned from; tbd check-data tells more."
         )
     if rest := [str(finding) for finding in found.of("note") if "image" in finding.kind]:
-        print_log(
+        yield (
             f"{source.key}: {source.file} has {'; '.join(rest)}. Check the first of them; tbd "
-            "check-data --fix FOLDER corrects sizes in a copy.",
-            "current",
-            logging.WARNING,
+            "check-data --fix FOLDER corrects sizes in a copy."
         )
-    return found
 
 
 def _cache_folder() -> Path:

@@ -16,6 +16,7 @@ from tbd.engine.data_check import check_data
 from tbd.engine.data_content import check_content
 from tbd.engine.hooks.gradient_shares import GradientShareHook
 from tbd.engine.hooks.progress_file import ProgressFileHook
+from tbd.engine.hooks.training_data import TrainingDataCheckHook
 from tbd.engine.launch import launched
 from tbd.engine.needed_hooks import complete_hooks
 from tbd.engine.resume import set_resume
@@ -89,18 +90,23 @@ def train(
     if auto_scale_lr:
         _enable_auto_scale_lr(cfg)
     check_data(cfg, ("train", "val"))
-    check_content(cfg)
+    warnings = check_content(cfg)
     _check_kept_checkpoints(cfg)
     set_resume(cfg, resume)
     with launched(cfg, launcher):
         # In a function of its own, so that no variable here keeps the Runner.
-        metrics = _train(cfg, progress_file, gradient_file)
+        metrics = _train(cfg, warnings, progress_file, gradient_file)
     return _result(Path(cfg.work_dir), metrics)
 
 
-def _train(cfg: Config, progress_file: str | None, gradient_file: str | None) -> dict[str, float]:
+def _train(
+    cfg: Config, warnings: list[str], progress_file: str | None, gradient_file: str | None
+) -> dict[str, float]:
     runner = build_runner(cfg)
     complete_hooks(runner)
+    for hook in runner.hooks:
+        if isinstance(hook, TrainingDataCheckHook):
+            hook.take(warnings)
     # Not by the config, which a run keeps and which says what was trained.
     if progress_file is not None:
         runner.register_hook(ProgressFileHook(progress_file))

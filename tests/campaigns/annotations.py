@@ -21,6 +21,7 @@ from campaigns.annotation_mutations import FILE, DataMutation, mutations
 from campaigns.config_mutations import base_config
 from campaigns.configs import quick_and_quiet, train_from
 from campaigns.outcomes import Outcome, judge, print_table
+from tbd.engine.hooks import TrainingDataCheckHook
 
 
 def attack(mutation: DataMutation, folder: Path, number: int) -> Outcome:
@@ -32,7 +33,7 @@ def attack(mutation: DataMutation, folder: Path, number: int) -> Outcome:
     try:
         with (
             quick_and_quiet(),
-            patch("tbd.engine.data_content.print_log", lambda text, *_: said.append(text)),
+            patch.object(TrainingDataCheckHook, "take", lambda _, warnings: said.extend(warnings)),
         ):
             train_from(base_config(root), folder / f"run_{number}")
     except Exception as error:

@@ -11,7 +11,8 @@ from tiny_run import CLASSES, config_dict, write_config, write_data
 
 from tbd.cli import run_command
 from tbd.engine import data_content, load_config, train
-from tbd.engine.data_content import AnnotationSource, annotation_sources, check_content, report
+from tbd.engine.data_content import AnnotationSource, annotation_sources, report
+from tbd.engine.runner import build_runner
 
 
 @pytest.fixture
@@ -65,12 +66,26 @@ def test_a_training_without_iterations_is_refused(tmp_path, run):
         start(tmp_path, run)
 
 
-def test_what_is_left_out_is_said_once_and_does_not_stop(tmp_path, run, monkeypatch):
-    said = []
-    monkeypatch.setattr(data_content, "print_log", lambda text, *_: said.append(text))
+def test_what_is_left_out_is_said_once_in_the_log_of_the_run(tmp_path, run, capfd):
     change(tmp_path, lambda data: data["annotations"][0].update(area=0))
-    check_content(load_config(write_config(tmp_path / "run.py", run)))
-    assert "1 annotations whose area is not positive (first: 0)" in said[0]
+    # Ends the training as soon as the data have been looked at.
+    run["train_dataloader"] |= dict(batch_size=9, drop_last=True)
+    with pytest.raises(ValueError, match="no batch"):
+        start(tmp_path, run)
+    (log,) = tmp_path.glob("work/*/*.log")
+    for text in (log.read_text(), "".join(capfd.readouterr())):
+        (line,) = [line for line in text.splitlines() if "leaves out" in line]
+        assert "train_dataloader.dataset and val_dataloader.dataset: " in line
+        assert "1 annotations whose area is not positive (first: 0)" in line
+
+
+def test_mmdetections_own_training_says_it_too(tmp_path, run, capfd):
+    change(tmp_path, lambda data: data["annotations"][0].update(area=0))
+    run["train_dataloader"] |= dict(batch_size=9, drop_last=True)
+    run["work_dir"] = str(tmp_path / "work")
+    with pytest.raises(ValueError, match="no batch"):
+        build_runner(load_config(write_config(tmp_path / "run.py", run))).train()
+    assert "1 annotations whose area is not positive" in "".join(capfd.readouterr())
 
 
 def test_a_check_is_remembered_by_content(tmp_path, monkeypatch):

@@ -22,13 +22,21 @@ class TrainingDataCheckHook(Hook):
 
     priority = "VERY_HIGH"
 
+    def __init__(self) -> None:
+        self._warnings: list[str] | None = None
+
+    def take(self, warnings: list[str]) -> None:
+        """Take what a check before this run found, so that the annotations are not read again."""
+        self._warnings = warnings
+
     def before_train(self, runner: Runner) -> None:
         """Look at the annotation files, then at what MMDetection made of them.
 
         Raises:
             ValueError: There is nothing to learn from, or the data would spoil the training.
         """
-        check_content(runner.cfg)
+        for warning in check_content(runner.cfg) if self._warnings is None else self._warnings:
+            runner.logger.warning(warning)
         loader = runner.train_dataloader
         if not len(loader):
             raise ValueError(
