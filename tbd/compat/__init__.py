@@ -19,6 +19,7 @@ from tbd.compat.model_index import read_model_index_once
 from tbd.compat.needed_hooks import bring_hooks, register_missing
 from tbd.compat.notices import import_quietly
 from tbd.compat.packaged_configs import allow_packaged_configs, configs_dir
+from tbd.compat.pickled_files import read_pickles_as_data
 from tbd.compat.ssd import mend_ssd_prediction
 from tbd.compat.visualizer_instances import forget_visualizer
 from tbd.compat.yaml_configs import read_yaml_as_data
@@ -41,12 +42,13 @@ def install() -> None:
     """Make mmcv and MMEngine usable; to be called before mmdet is imported.
 
     Provides the module ``mmcv._ext`` if, and only if, mmcv has none, lets MMEngine read
-    checkpoints and YAML as data, allows its own checkpoints under that rule, and configs to be
+    checkpoints, YAML and pickled files as data, allows its own checkpoints under that rule, and configs to be
     named ``tbd::…``. Calling it again changes nothing.
     """
     provide_extension()
     allow_mmengine_checkpoints()
     load_safely()
     read_yaml_as_data()
+    read_pickles_as_data()
     read_model_index_once()
     allow_packaged_configs()

@@ -7,9 +7,12 @@ from functools import cache
 from typing import Any
 
 from mmdet.registry import MODELS, TASK_UTILS
+from mmengine.registry import MODELS as ROOT_MODELS
+from mmengine.registry import TASK_UTILS as ROOT_TASK_UTILS
 from mmengine.registry import DefaultScope
 
 from tbd.arguments import check_value, nearest
+from tbd.foreign_arguments import check_parts
 
 # Settings that are plain dicts, read key by key, so that a misspelt key goes unseen.
 _SETTINGS = ("train_cfg", "test_cfg")
@@ -22,7 +25,7 @@ _LOOKED_UP = re.compile(
 
 
 def check_model_keys(config: Mapping[str, Any], key: str) -> None:
-    """Refuse misspelt keys of ``train_cfg`` and ``test_cfg``, and anchors that are no boxes.
+    """Refuse misspelt keys of ``train_cfg`` and ``test_cfg``, and values that mean nothing.
 
     A key is taken for misspelt if none of the model's classes reads it and one that they do read
     is alike. MMDetection's own configs have keys that nothing reads, such as ``debug``.
@@ -49,6 +52,10 @@ def check_model_keys(config: Mapping[str, Any], key: str) -> None:
                     f"{place}.{setting} is read by no part of {config.get('type')}; did you mean "
                     f"{place}.{near}?"
                 )
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        # Some types are looked up elsewhere, such as those of layers.
+        check_parts(config, key, (ROOT_MODELS, ROOT_TASK_UTILS), names=False)
+    _check_numbers(config, key)
     _check_anchors(config, key)
     _check_preprocessor(config.get("data_preprocessor"), f"{key}.data_preprocessor")
 
@@ -92,6 +99,37 @@ def _types(node: Any) -> Iterator[Any]:
     elif isinstance(node, list | tuple):
         for item in node:
             yield from _types(item)
+
+
+def _check_numbers(node: Any, key: str) -> None:
+    """Hold settings that are read by name, and weights of losses, against what they must be."""
+    if isinstance(node, list | tuple):
+        for index, item in enumerate(node):
+            _check_numbers(item, f"{key}[{index}]")
+    if not isinstance(node, Mapping):
+        return
+    for name, item in node.items():
+        _check_numbers(item, f"{key}.{name}")
+        if name in _NUMBERS and not isinstance(item, Mapping | list | tuple | None):
+            check_value(item, _NUMBERS[name], f"{key}.{name}")
+        if name == "loss_weight" and isinstance(item, int | float) and item < 0:
+            raise ValueError(
+                f"{key}.loss_weight={item} must not be negative: the loss would be made larger."
+            )
+
+
+_NUMBERS: dict[str, Any] = {
+    "score_thr": float,
+    "iou_threshold": float,
+    "iou_thr": float,
+    "pos_iou_thr": float,
+    "neg_iou_thr": float,
+    "min_pos_iou": float,
+    "min_bbox_size": float,
+    "nms_pre": int,
+    "max_per_img": int,
+    "loss_weight": float,
+}
 
 
 def _check_anchors(node: Any, key: str) -> None:

@@ -7,12 +7,12 @@ from mmdet.models.detectors.base import BaseDetector
 from mmengine.logging import print_log
 from torch import Tensor
 
-from tbd.compat import load_checkpoint
 from tbd.detectors.finite_weights import check_finite_weights
 from tbd.detectors.weights import (
     STUDENT_PREFIX,
     TERM_PREFIX,
     list_first,
+    load_named,
     load_strictly,
     reshaped_keys,
     student_state_dict,
@@ -36,7 +36,7 @@ def load_student(student: BaseDetector, source: str, partial: bool) -> str:
     Raises:
         ValueError: The checkpoint is not of this architecture; or, if ``partial``, nothing fits.
     """
-    checkpoint = load_checkpoint(source)
+    checkpoint = load_named("student_ckpt", source)
     name = f"student_ckpt={source!r}"
     if not partial:
         count = load_strictly(

@@ -1,5 +1,6 @@
 """One wrapper that distills any pair of MMDetection detectors."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -36,6 +37,8 @@ from tbd.detectors.weights import (
 from tbd.distill import DistillationTerm, GroundTruth, Progress, View, build_terms
 from tbd.precision import AtLeastFloat32, without_autocast
 from tbd.registry import MODELS
+
+_LARGEST_PROBE = 4096
 
 
 @MODELS.register_module()
@@ -133,8 +136,11 @@ class TeacherStudentDetector(BaseDetector):
         training = StudentExecution.of(student_execution)
         if student_init not in (None, "inherit"):
             raise ValueError(f"student_init={student_init!r} is unknown; use None or 'inherit'.")
-        if probe_size < 1:
-            raise ValueError(f"model.probe_size={probe_size} must be at least 1.")
+        if not 1 <= probe_size <= _LARGEST_PROBE:
+            raise ValueError(
+                f"model.probe_size={probe_size} must be from 1 to {_LARGEST_PROBE} pixels; 256 "
+                "suits most pairs."
+            )
         if teacher is None and (teacher_ckpt is not None or student_init == "inherit"):
             raise ValueError(
                 f"model.teacher is None, but teacher_ckpt={teacher_ckpt!r} and "
@@ -216,6 +222,13 @@ class TeacherStudentDetector(BaseDetector):
         self.teacher_head = self._teacher.head if self._teacher else None
         report = startup_report(connection, terms, self._schedules, weights, loaded)
         print_log(report, logger="current")
+        if not terms:
+            print_log(
+                f"model.distill={dict(distill or {})} has no term: this is plain training of the "
+                "student. Give it one, such as hd=dict(type='tbd.HarmonyDistillation').",
+                "current",
+                logging.WARNING,
+            )
 
     @property
     def teacher(self) -> BaseDetector:

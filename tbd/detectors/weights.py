@@ -190,6 +190,23 @@ def reshaped_keys(found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dic
     }
 
 
+def load_named(key: str, source: str) -> dict[str, Any]:
+    """Load the checkpoint that a key of the model names.
+
+    Raises:
+        FileNotFoundError: There is none; the message names the key.
+        ConnectionError: It cannot be downloaded; likewise.
+        ValueError: It is no checkpoint, or would run code; likewise.
+    """
+    try:
+        return load_checkpoint(source)
+    except (FileNotFoundError, ConnectionError, ValueError) as error:
+        for kind in (FileNotFoundError, ConnectionError):
+            if isinstance(error, kind):
+                raise kind(f"model.{key}={source!r}: {error}") from error
+        raise ValueError(f"model.{key}={source!r}: {error}") from error
+
+
 def load_teacher(teacher: BaseDetector, source: str) -> TeacherWeights:
     """Load a teacher's weights strictly.
 
@@ -204,11 +221,7 @@ def load_teacher(teacher: BaseDetector, source: str) -> TeacherWeights:
     Raises:
         ValueError: The checkpoint is not of this architecture, see :func:`load_strictly`.
     """
-    try:
-        checkpoint = load_checkpoint(source)
-    except (FileNotFoundError, ValueError) as error:
-        kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
-        raise kind(f"model.teacher_ckpt: {error}") from error
+    checkpoint = load_named("teacher_ckpt", source)
     num_keys = load_strictly(
         teacher,
         checkpoint,

@@ -109,6 +109,8 @@ def build_terms(
                 f"distill.{name}.type={arguments.get('type')!r} is no distillation term; "
                 f"{advice(str(arguments.get('type')), term_types())}"
             )
+        # Under its name without the scope MMEngine would not find it.
+        arguments["type"] = kind
         try:
             term = MODELS.build(ConfigDict(arguments))
             if automatic:

@@ -80,7 +80,7 @@ class WeightSchedule:
         if decay_from is not None and decay_from < warm_up:
             raise ValueError(
                 f"schedule.decay_from={decay_from} lies before the end of "
-                f"schedule.warm_up={warm_up}."
+                f"schedule.warm_up={warm_up}; set it to that or more."
             )
         self.by_epoch = by_epoch
         self.warm_up = warm_up
@@ -111,6 +111,12 @@ class WeightSchedule:
                 f"The schedule (warm_up={self.warm_up}, decay_from={self.decay_from}, "
                 f"off={self.off}) is longer than the training of {end:g} "
                 f"{'epochs' if self.by_epoch else 'iterations'}; shorten it."
+            )
+        if self.off >= end:
+            raise ValueError(
+                f"schedule.off={self.off:g} leaves nothing of a training of {end:g} "
+                f"{'epochs' if self.by_epoch else 'iterations'}: the term would never be computed; "
+                "set it lower, or leave the term out."
             )
         if now >= end - self.off:
             return 0.0 if self.off else self._decayed(1.0)

@@ -82,6 +82,8 @@ def plain_config(cfg: Config, model_config: ConfigDict) -> Config:
     # Set for a run without a GPU; MMDetection's own tools have no such runs.
     if "device_ids" in (plain.get("model_wrapper_cfg") or {}):
         plain.pop("model_wrapper_cfg")
+    # A config in pure Python style names no scope, as its types are classes; here they are names.
+    plain.default_scope = plain.get("default_scope") or "mmdet"
     plain.load_from = None
     plain.resume = False
     imports = plain.get("custom_imports")

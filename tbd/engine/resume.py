@@ -33,6 +33,7 @@ def set_resume(cfg: Config, resume: str | None) -> None:
         # What MMEngine would find by itself it would not look at.
         resume = cfg.get("load_from") or "auto"
     if resume is None:
+        _check_start(cfg.get("load_from"))
         return
     if "://" in resume:
         cfg.resume, cfg.load_from = True, resume
@@ -55,6 +56,14 @@ def set_resume(cfg: Config, resume: str | None) -> None:
     cfg.load_from = str(path)
     if cfg.get("randomness", {}).get("seed") is None:
         cfg.merge_from_dict({"randomness.seed": checkpoint["meta"].get("seed")})
+
+
+def _check_start(file: str | None) -> None:
+    if file is not None and "://" not in file and not Path(file).is_file():
+        raise FileNotFoundError(
+            f"load_from={file!r}: there is no checkpoint at {Path(file).resolve()}; correct it, or "
+            "set load_from=None to start from the initial weights."
+        )
 
 
 def find_resumable(work_dir: str | Path) -> tuple[Path, dict[str, Any]] | None:

@@ -43,5 +43,5 @@ def draw_codes(
             linewidths=0.2,
         )
     axes.tick_params(labelsize=6, pad=-2)
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(title, fontsize=10).set_parse_math(False)
     return figure

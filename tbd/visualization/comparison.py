@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from tbd.files import replacing
+from tbd.visualization.literal import literal
 from tbd.visualization.palette import BETTER, OKABE_ITO, WORSE
 
 _PANEL_INCHES = 3.2
@@ -39,6 +40,7 @@ class Boxes:
     correct: np.ndarray | None = None
 
 
+@literal
 def draw_comparison(
     images: Sequence[np.ndarray],
     columns: Mapping[str, Sequence[Boxes]],
@@ -138,7 +140,7 @@ def _draw_boxes(axes: Axes, boxes: Boxes, classes: Sequence[str], score_thr: flo
             x1 - 0.5,
             anchor,
             # Not as a formula, which dollar signs in a class name would begin.
-            " ".join(words).replace("$", r"\$"),
+            " ".join(words),
             fontsize=5,
             color=colour,
             verticalalignment="top" if leaves else "bottom",

@@ -9,6 +9,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from tbd.files import replacing
+from tbd.visualization.literal import literal
 from tbd.visualization.palette import BETTER, WORSE
 
 _ROW_HEIGHT = 0.38
@@ -32,6 +33,7 @@ class Gain:
     half_width: float | None
 
 
+@literal
 def draw_gains(panels: Mapping[str, Sequence[Gain]], path: str | os.PathLike[str]) -> None:
     """Draw a panel for each pair and a line for each method.
 

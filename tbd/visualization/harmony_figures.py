@@ -9,6 +9,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from tbd.visualization.literal import literal
 from tbd.visualization.palette import line_look, sequential
 
 _DPI = 150
@@ -18,6 +19,7 @@ _MIN_COUNT = 10
 """Detections that a bin of the score needs for its mean IoU to be drawn."""
 
 
+@literal
 def draw_iou_histogram(histograms: Mapping[str, np.ndarray], score_thr: float) -> Figure:
     """Draw how well the confident detections of each detector are placed.
 
@@ -49,6 +51,7 @@ def draw_iou_histogram(histograms: Mapping[str, np.ndarray], score_thr: float) -
     return figure
 
 
+@literal
 def draw_score_iou_density(densities: Mapping[str, np.ndarray], score_thr: float) -> Figure:
     """Draw where the detections of each detector lie between score and IoU.
 
@@ -83,6 +86,7 @@ def draw_score_iou_density(densities: Mapping[str, np.ndarray], score_thr: float
     return figure
 
 
+@literal
 def draw_calibration(
     bins: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], score_thr: float
 ) -> Figure:

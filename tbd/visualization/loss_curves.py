@@ -17,6 +17,7 @@ from tbd.losses import (
     influence_balanced_loss,
     softmax_focal_loss,
 )
+from tbd.visualization.literal import literal
 from tbd.visualization.palette import line_look
 
 _NUM_CLASSES = 6
@@ -74,6 +75,7 @@ def loss_curves(
     return [_evaluate(name, loss, own) for name, loss in losses.items()]
 
 
+@literal
 def draw_loss_curves(
     path: str | os.PathLike[str],
     gamma: float = 2.0,

@@ -68,7 +68,9 @@ def draw_maps(
     height, width = image.shape[:2]
     own_scale = any(column.limits is None for column in columns)
     figure, picture, panels, bars = _grid(len(strides), len(columns), height / width, own_scale)
-    figure.suptitle(title, fontsize=10, y=1 - 0.08 / figure.get_figheight(), va="top")
+    heading = figure.suptitle(title, fontsize=10, y=1 - 0.08 / figure.get_figheight(), va="top")
+    # Columns are named by formulas, the figure by names of the user's.
+    heading.set_parse_math(False)
     picture.imshow(image, interpolation="nearest")
     _outline(picture, gt_boxes, "#E69F00")
     for row, stride in enumerate(strides):

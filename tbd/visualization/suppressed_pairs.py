@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
+from tbd.visualization.literal import literal
 from tbd.visualization.palette import BETTER, WORSE
 
 _PANEL_INCHES = 2.3
@@ -42,6 +43,7 @@ class SuppressedPair:
     label: str
 
 
+@literal
 def draw_suppressed_pairs(pairs: Sequence[SuppressedPair], columns: int = 4) -> Figure:
     """Draw every pair on the piece of its image that it covers.
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from tbd.visualization.literal import literal
 from tbd.visualization.palette import line_look
 
 _COLUMNS = 3
@@ -13,6 +14,7 @@ _POINTS = 60
 Curve = tuple[Sequence[float], Sequence[float]]
 
 
+@literal
 def draw_training_curves(panels: Mapping[str, Mapping[str, Curve]]) -> Figure:
     """Draw a panel for each training and a line for each loss, on a logarithmic axis.
 

@@ -15,6 +15,7 @@ from unittest.mock import patch
 import torch
 from mmdet.apis import DetInferencer, init_detector
 from mmengine.config import Config
+from mmengine.fileio import load
 from mmengine.runner import CheckpointLoader, checkpoint, load_checkpoint
 from tiny import retinanet, wrapper
 from tiny_run import CLASSES, config_dict, write_config, write_data
@@ -208,6 +209,11 @@ def _s3(bench: Bench, file: Path) -> None:
         CheckpointLoader.load_checkpoint("s3://bucket/payload.pth")
 
 
+def _annotations(bench: Bench, file: Path) -> None:
+    """A pickled annotation file, as some data sets of MMDetection have."""
+    load(shutil.copy(file, file.with_suffix(".pkl")))
+
+
 def _cache(bench: Bench, file: Path) -> None:
     """A file that lies in the cache already."""
     url = "http://127.0.0.1:1/payload.pth"
@@ -246,6 +252,7 @@ DOORS: dict[str, Callable[[Bench, Path], None]] = {
     "torchvision://": _torchvision,
     "mmcls://": _mmcls,
     "s3://": _s3,
+    "pickled annotations": _annotations,
     "cache": _cache,
 }
 """How to bring a file in: ``(bench, file)``."""

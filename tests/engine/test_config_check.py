@@ -1,14 +1,17 @@
 import os.path as osp
 from pathlib import Path
+from types import SimpleNamespace
 
 import mmdet
 import pytest
+from mmengine.hooks import CheckpointHook
 from shipped import CONFIGS, shipped
 from tiny import retinanet, wrapper
 from tiny_run import config_dict, write_config, write_data
 
 from tbd.engine import check_config, load_config, train
 from tbd.engine.config_check import check_custom_keys
+from tbd.engine.hooks import ConfigCheckHook
 from tbd.registry import MODELS
 
 MMDETECTION = Path(mmdet.__file__).parent / ".mim" / "configs"
@@ -42,6 +45,60 @@ def config(tmp_path, **options):
         ({"train_cfg.max_epochs": 0}, r"train_cfg\.max_epochs=0 trains nothing"),
         ({"custom_hooks": dict(type="EMAHook")}, "custom_hooks=.* must be a list"),
         ({"model.distill.hd.loss_weight": float("nan")}, r"model\.distill\.hd\.loss_weight=nan"),
+        # Values of the wrong kind, for parts of MMEngine, MMDetection and PyTorch.
+        ({"default_hooks.checkpoint.by_epoch": "no"}, r"checkpoint\.by_epoch='no' must be True or"),
+        ({"default_hooks.checkpoint.max_keep_ckpts": float("nan")}, "max_keep_ckpts=nan must be"),
+        ({"train_dataloader.sampler.shuffle": "no"}, r"sampler\.shuffle='no' must be True or"),
+        ({"train_dataloader.drop_last": "no"}, r"train_dataloader\.drop_last='no' must be True or"),
+        ({"train_dataloader.dataset.serialize_data": "no"}, "serialize_data='no' must be True or"),
+        ({"train_dataloader.dataset.filter_cfg": dict(min_siz=3)}, r"did you mean .*\.min_size\?"),
+        (
+            {"train_dataloader.dataset.filter_cfg": dict(min_size="3")},
+            "min_size='3' must be an",
+        ),
+        ({"train_dataloader.dataset.indices": 0}, "indices=0 leaves no image"),
+        ({"optim_wrapper.optimizer.momentum": True}, r"momentum=True must be a finite number"),
+        ({"optim_wrapper.accumulative_counts": 1.5}, r"accumulative_counts=1\.5 must be an int"),
+        ({"optim_wrapper.optimizer.type": "SDG"}, r"optimizer\.type='SDG'.*did you mean 'SGD'"),
+        (
+            {"optim_wrapper.clip_grad": dict(max_norm=-1)},
+            r"clip_grad\.max_norm=-1 must be pos",
+        ),
+        ({"optim_wrapper.clip_grad": dict(max_nrom=3)}, r"clip_grad\.max_nrom=3.*mean max_norm"),
+        (
+            {"optim_wrapper.paramwise_cfg": dict(custom_keys=dict(a=dict(lr_mul=1)))},
+            r"custom_keys\['a'\]\.lr_mul=1 .*\.lr_mult\?",
+        ),
+        (
+            {"optim_wrapper.paramwise_cfg": dict(custom_keys=dict(a=dict(lr_mult=-1)))},
+            r"custom_keys\['a'\]\.lr_mult=-1 must not be negative",
+        ),
+        ({"param_scheduler": [dict(type="LinearLr")]}, r"\[0\]\.type='LinearLr'.*'LinearLR'"),
+        (
+            {"param_scheduler": [dict(type="MultiStepLR", milestones="8")]},
+            r"param_scheduler\[0\]\.milestones='8' must be a list",
+        ),
+        (
+            {"param_scheduler": [dict(type="ExponentialLR", gamma=-1)]},
+            r"param_scheduler\[0\]\.gamma=-1 must not be negative",
+        ),
+        ({"train_cfg.val_interval": 0}, r"train_cfg\.val_interval=0 must be 1 or more"),
+        ({"custom_hooks": [dict(type="EMAHook", strict_load="no")]}, r"\[0\]\.strict_load='no'"),
+        ({"custom_hooks": [dict(type="EMAHook", update_buffers="no")]}, r"\.update_buffers='no'"),
+        ({"custom_hooks": [dict(type="CheckpointHook")]}, "it would run twice"),
+        ({"custom_hooks": [dict(type="EMAHook", priority="HIHG")]}, "priority='HIHG' must be"),
+        (
+            {"custom_hooks": [dict(type="StopDistillationHook", epoch=1)]},
+            "type='StopDistillationHook'.*did you mean 'tbd.StopDistillationHook'",
+        ),
+        (
+            {"custom_hooks": [dict(type="tbd.StopDistillationHook", epoch="1")]},
+            r"custom_hooks\[0\]: tbd\.StopDistillationHook: epoch='1' must be an integer",
+        ),
+        ({"custom_hooks": [dict(type="tbd.EpochSeedHook", seed=1)]}, "has no arguments.*seed"),
+        ({"randomness.deterministic": "no"}, r"randomness\.deterministic='no' must be True or"),
+        ({"auto_scale_lr": dict(enable=True, base_batch_size=0)}, "base_batch_size=0 must be 1"),
+        ({"default_scope": "mmdett"}, "default_scope='mmdett' is no package.*mmdet"),
     ],
 )
 def test_what_a_run_would_pass_over_is_refused(tmp_path, options, message):
@@ -59,6 +116,22 @@ def test_no_shipped_config_is_complained_of(name):
     check_config(shipped(name))
 
 
+def test_values_that_mean_what_they_should_are_let_be(tmp_path):
+    check_config(
+        config(
+            tmp_path,
+            **{
+                # Whole numbers and switches as configs compute and write them.
+                "train_cfg.val_interval": 2.0,
+                "default_hooks.checkpoint.by_epoch": 1,
+                "optim_wrapper.clip_grad": dict(max_norm=0.1, norm_type=2),
+                "custom_hooks": [dict(type="EMAHook", priority=49, update_buffers=True)],
+                "train_dataloader.dataset.filter_cfg": dict(filter_empty_gt=True, min_size=32),
+            },
+        )
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.openmmlab
 def test_none_of_mmdetections_configs_is_complained_of():
@@ -74,6 +147,29 @@ def test_none_of_mmdetections_configs_is_complained_of():
         check_config(cfg)
         checked += 1
     assert checked > 500
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(test_cfg=dict(score_thr="x")), r"student\.test_cfg\.score_thr='x' must be a finite"),
+        (
+            dict(bbox_head=dict(loss_cls=dict(loss_weight=-1))),
+            "loss_weight=-1 must not be negative",
+        ),
+        (dict(neck=dict(no_norm_on_lateral="no")), r"neck\.no_norm_on_lateral='no' must be True"),
+    ],
+)
+def test_values_that_mean_nothing_to_the_student_are_refused(options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        MODELS.build(wrapper(student_options=options))
+
+
+def test_a_metric_that_a_validation_does_not_give_is_named():
+    hooks = [CheckpointHook(save_best="bbox_mAP", rule="greater")]
+    with pytest.raises(ValueError, match=r"save_best='bbox_mAP' .* did you mean coco/bbox_mAP\?"):
+        ConfigCheckHook().after_val_epoch(SimpleNamespace(hooks=hooks), {"coco/bbox_mAP": 0.1})
+    ConfigCheckHook().after_val_epoch(SimpleNamespace(hooks=hooks), {"bbox_mAP": 0.1})
 
 
 def test_misspelt_settings_of_the_student_are_refused():
@@ -113,7 +209,8 @@ def test_dropping_a_term_for_a_method_of_a_like_name_is_no_mistake():
 def test_a_misspelt_name_of_parameters_is_refused():
     names = ["student.backbone.conv1.weight", "student.neck.conv.bias"]
     keys = dict(backbone=dict(lr_mult=0.1), absolute_pos_embed=dict(decay_mult=0.0))
-    check_custom_keys(dict(paramwise_cfg=dict(custom_keys=keys)), names)
+    unused = check_custom_keys(dict(paramwise_cfg=dict(custom_keys=keys)), names)
+    assert unused == ["absolute_pos_embed"]
     with pytest.raises(ValueError, match=r"custom_keys\['bakbone'\].*did you mean 'backbone'"):
         check_custom_keys(dict(paramwise_cfg=dict(custom_keys=dict(bakbone={}))), names)
 

@@ -9,7 +9,8 @@ from tbd.visualization.harmony_figures import (
 )
 from tbd.visualization.palette import line_look
 
-NAMES = ["teacher", "a plain student with a long name", *(f"student {i}" for i in range(6))]
+NAMES = ["teacher", "a plain student with a long name", "$$ in $^"]
+NAMES += [f"student {i}" for i in range(5)]
 
 
 @pytest.mark.parametrize("count", [1, 8])

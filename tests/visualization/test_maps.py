@@ -18,7 +18,7 @@ def make_columns(count, levels, limits=(0.0, 1.0)):
 def test_texts_are_apart(shape, limits):
     image = np.zeros((*shape, 3), np.uint8)
     columns = make_columns(7, [(16, 16), (8, 8), (4, 4)], limits)
-    figure = draw_maps(image, np.empty((0, 4)), columns, [8, 16, 32], title="image 0, iteration 5")
+    figure = draw_maps(image, np.empty((0, 4)), columns, [8, 16, 32], title="$$, image 0, $^")
     texts = check_texts(figure)
     assert texts.count("stride 16") == 1
     assert sum(text.startswith("max ") for text in texts) == (21 if limits is None else 0)

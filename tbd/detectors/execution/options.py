@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
+
+from tbd.arguments import check_value
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """Names of precisions that a teacher can be run in."""
@@ -29,6 +31,7 @@ class CompileOptions:
     @classmethod
     def of(cls, value: Any, key: str) -> "CompileOptions | None":
         """Read the value of a config key: a switch, a mode, or options by name."""
+        check_value(value, bool | str | Mapping[str, Any] | None, key)
         if not value:
             return None
         given = {"mode": value} if isinstance(value, str) else value
@@ -121,4 +124,7 @@ def _build(cls: Any, options: Any, key: str) -> Any:
     known = [field.name for field in fields(cls)]
     if not isinstance(options, Mapping) or set(options) - set(known):
         raise ValueError(f"{key}={options!r} must be a dict of some of {', '.join(known)}.")
+    hints = get_type_hints(cls)
+    for name, value in options.items():
+        check_value(value, hints[name], f"{key}.{name}")
     return cls(**options)
