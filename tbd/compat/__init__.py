@@ -42,8 +42,8 @@ def install() -> None:
     """Make mmcv and MMEngine usable; to be called before mmdet is imported.
 
     Provides the module ``mmcv._ext`` if, and only if, mmcv has none, lets MMEngine read
-    checkpoints, YAML and pickled files as data, allows its own checkpoints under that rule, and configs to be
-    named ``tbd::…``. Calling it again changes nothing.
+    checkpoints, YAML and pickled files as data, allows its own checkpoints under that rule, and
+    configs to be named ``tbd::…``. Calling it again changes nothing.
     """
     provide_extension()
     allow_mmengine_checkpoints()

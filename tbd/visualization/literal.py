@@ -11,7 +11,7 @@ _Result = TypeVar("_Result")
 
 
 def literal(draw: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
-    """Let a function draw texts as they are: a user's names may hold a ``$``, and are no formula."""
+    """Let a function draw texts as they are: the ``$`` of a user's name begins no formula."""
 
     @functools.wraps(draw)
     def drawn(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:

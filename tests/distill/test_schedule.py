@@ -63,6 +63,8 @@ def test_settings_out_of_range_are_refused(arguments, error, message):
 def test_a_schedule_that_does_not_fit_the_training_is_refused():
     with pytest.raises(ValueError, match=r"warm_up=80.*off=30.*longer than .* 100 iterations"):
         WeightSchedule(warm_up=80, off=30).factor(at(0))
+    with pytest.raises(ValueError, match=r"off=100 leaves nothing of a training of 100 iterations"):
+        WeightSchedule(off=100).factor(at(0))
     with pytest.raises(ValueError, match=r"by_epoch=True.*max_epochs=1"):
         WeightSchedule(by_epoch=True, warm_up=2).factor(at(0, epochs=1))
 

@@ -202,6 +202,11 @@ def test_terms_under_names_that_would_mislead_are_refused(distill, message):
         MODELS.build(wrapper(distill=terms))
 
 
+def test_a_term_is_found_under_its_name_without_the_scope():
+    model = MODELS.build(wrapper(distill=dict(hd=dict(type="HarmonyDistillation"))))
+    assert type(model.terms["hd"]).__name__ == "HarmonyDistillation"
+
+
 def test_dropping_a_term_for_a_method_of_a_like_name_is_no_mistake():
     MODELS.build(wrapper(distill=dict(pgd=None, pkd=dict(type="tbd.PearsonFeatureDistillation"))))
 

@@ -165,6 +165,12 @@ def test_a_detector_that_writes_into_its_config_is_built_again_after_export(run,
     MODELS.build(Config.fromfile(str(tmp_path / "new/student.py")).model)
 
 
+def test_a_config_of_classes_names_a_scope(run):
+    content = config_dict(run / "data", wrapper()) | dict(default_scope=None)
+    plain = export.plain_config(Config(content), Config(dict(model=retinanet())).model)
+    assert plain.default_scope == "mmdet"
+
+
 def test_imports_of_others_stay(run):
     content = config_dict(run / "data", wrapper())
     content["custom_imports"] = dict(imports=["tbd", "mine"])
