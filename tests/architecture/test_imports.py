@@ -20,6 +20,7 @@ LAYERS = (
     ("harmony", "visualization"),
     ("predictions", "losses", "modules", "generative", "heads", "datasets"),
     ("compat", "registry", "precision", "files", "interruption"),
+    ("foreign_arguments",),
     ("arguments",),
 )
 # What users enter by: it shows what is inside, and nothing inside imports it.
