@@ -10,7 +10,7 @@ Example::
 import argparse
 from typing import get_args
 
-from tbd.cli.options import add_cfg_options
+from tbd.cli.options import add_cfg_options, score
 from tbd.engine.config import config_name
 from tbd.harmony import Norm
 from tbd.studies.harmony import AnalysisSettings, Subject, analyze
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--score-thr",
-        type=float,
+        type=score,
         default=defaults.score_thr,
         metavar="SCORE",
         help=f"smallest one of a confident detection. Default: {defaults.score_thr}",

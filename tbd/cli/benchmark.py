@@ -14,7 +14,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.logging import MMLogger
 
-from tbd.cli.options import add_cfg_options
+from tbd.cli.options import add_cfg_options, positive
 from tbd.engine import load_config
 from tbd.studies.evaluation_cost import measure_evaluations
 from tbd.studies.harmony_cost import measure_growth
@@ -36,12 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CONFIG",
         help="config of a distillation; or growth (of IoUs); or evaluation (of AP)",
     )
-    parser.add_argument("--batch-size", type=int, default=2, metavar="N", help="default: 2")
+    parser.add_argument("--batch-size", type=positive, default=2, metavar="N", help="default: 2")
     parser.add_argument(
-        "--height", type=int, default=400, metavar="PIXELS", help="of the images. Default: 400"
+        "--height", type=positive, default=400, metavar="PIXELS", help="of the images. Default: 400"
     )
     parser.add_argument(
-        "--width", type=int, default=672, metavar="PIXELS", help="of the images. Default: 672"
+        "--width", type=positive, default=672, metavar="PIXELS", help="of the images. Default: 672"
     )
     parser.add_argument(
         "--boxes",
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--rounds",
-        type=int,
+        type=positive,
         default=5,
         metavar="N",
         help="measured rounds, whose medians are printed. Default: 5",

@@ -1,6 +1,7 @@
 """Options that several subcommands have."""
 
 import argparse
+import math
 import os
 from typing import Any
 
@@ -38,6 +39,24 @@ def key_value(text: str) -> str:
     if not key or not sign:
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form KEY=VALUE")
     return text
+
+
+def positive(text: str) -> int:
+    """Read a number of things of which there has to be one at least."""
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of 1 or more")
+    return int(text)
+
+
+def score(text: str) -> float:
+    """Read a score, from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number from 0 to 1")
+    return value
 
 
 def add_launcher(parser: argparse.ArgumentParser) -> None:

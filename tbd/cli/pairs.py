@@ -11,6 +11,7 @@ Example::
 
 import argparse
 
+from tbd.cli.options import positive
 from tbd.compat import configs_dir
 from tbd.studies.pairs import (
     OTHER_DETECTORS,
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "%(prog)s [CONFIG ...] [options]"
     parser.add_argument("configs", nargs="*", metavar="CONFIG", help="config files to try")
     parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="processes at a time. Default: 1"
+        "--jobs", type=positive, default=1, metavar="N", help="processes at a time. Default: 1"
     )
     parser.add_argument(
         "--full-width", action="store_true", help="try the detectors as they are: slow"

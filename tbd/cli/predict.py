@@ -7,7 +7,7 @@ Example::
 
 import argparse
 
-from tbd.cli.options import add_cfg_options
+from tbd.cli.options import add_cfg_options, score
 from tbd.engine.prediction import predict
 
 
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--score-thr",
-        type=float,
+        type=score,
         default=0.3,
         metavar="SCORE",
         help="smallest one that is drawn. Default: 0.3",
