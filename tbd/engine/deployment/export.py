@@ -42,6 +42,7 @@ from tbd.files import write_file
 
 _CALIBRATION_IMAGES = 64
 _LARGEST_SHARE_MISSED = 0.1
+_SMALLEST_SIDE = 32
 
 
 @dataclass(frozen=True)
@@ -321,6 +322,12 @@ def _check(how: OnnxOptions, path: Path) -> None:
         raise ValueError("--half and --int8: a file has one precision; choose one of them")
     if how.images < 1:
         raise ValueError(f"--images {how.images}: a file is verified on 1 image or more")
+    if how.input_size is not None and min(how.input_size) < _SMALLEST_SIDE:
+        height, width = how.input_size
+        raise ValueError(
+            f"--input-size {height} {width}: an image has at least {_SMALLEST_SIDE} pixels on each "
+            "side, one cell of a detector's coarser features"
+        )
     if path.exists() and not how.force:
         raise FileExistsError(f"{path} is there already; --force overwrites it")
     folder = next(parent for parent in path.absolute().parents if parent.exists())

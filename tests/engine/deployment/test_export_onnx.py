@@ -120,6 +120,7 @@ def test_a_file_that_is_there_is_not_overwritten(trained, end_to_end):
         (dict(opset=11), "opsets 16 to 20"),
         (dict(half=True, int8=True), "one precision"),
         (dict(images=0), "1 image or more"),
+        (dict(input_size=(0, 640)), "--input-size 0 640: an image has at least 32 pixels"),
     ],
 )
 def test_what_cannot_be_done_is_said_at_once(tmp_path, options, message):
