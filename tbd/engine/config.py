@@ -53,10 +53,25 @@ def config_name(config: str | Config) -> str:
 
 def _read(path: str) -> Config:
     if "::" in path:
-        path, _ = Config._get_cfg_path(path, "")
+        path = _find(path)
     if not osp.isfile(path):
         raise FileNotFoundError(f"there is no config file at {osp.abspath(path)}")
     return with_named_types(Config.fromfile(path))
+
+
+def _find(name: str) -> str:
+    """File of a config that ships with a package."""
+    package, _, inside = name.partition("::")
+    try:
+        path, _ = Config._get_cfg_path(name, "")
+    except FileNotFoundError as error:
+        if package == "tbd":
+            raise
+        raise FileNotFoundError(
+            f"{name}: {package} ships no config {inside!r} ({error}); look for its name in that "
+            "folder."
+        ) from None
+    return str(path)
 
 
 def move_data_root(cfg: Config, new_root: str) -> None:

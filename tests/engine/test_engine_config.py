@@ -62,3 +62,12 @@ def test_a_missing_config_is_reported_with_its_absolute_path(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match=str(tmp_path / "no.py")):
         load_config("no.py")
+
+
+def test_a_config_that_a_package_does_not_ship_is_named():
+    with pytest.raises(
+        FileNotFoundError, match=r"mmdet ships no config 'atss/none\.py' \(.*configs"
+    ):
+        load_config("mmdet::atss/none.py")
+    with pytest.raises(FileNotFoundError, match="tbd ships no such config"):
+        load_config("tbd::none.py")
