@@ -71,7 +71,16 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _sources(args: argparse.Namespace) -> Iterable[AnnotationSource]:
+    if Path(args.data).is_dir():
+        raise ValueError(
+            f"{args.data} is a folder; give a config, or one .json file and --images FOLDER. tbd "
+            "new looks through folders of other formats."
+        )
+    if args.images and not Path(args.images).is_dir():
+        raise FileNotFoundError(f"--images {args.images}: there is no such folder")
     if args.data.endswith(".json"):
+        if not Path(args.data).is_file():
+            raise FileNotFoundError(f"there is no annotation file at {Path(args.data).absolute()}")
         return [AnnotationSource("", args.data, args.images or "", None)]
     return annotation_sources(load_config(args.data, args.cfg_options), args.split)
 

@@ -218,3 +218,18 @@ def test_the_package_can_be_run():
 
 def test_the_version_is_that_of_the_package(capsys):
     assert printed_help("--version", capsys=capsys) == f"tbd {tbd.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.json"], "there is no annotation file at"),
+        (["."], "is a folder; give a config, or one .json file"),
+        (["none.json", "--images", "nowhere"], "--images nowhere: there is no such folder"),
+    ],
+)
+def test_check_data_says_what_it_is_not_given(arguments, message, capsys):
+    with pytest.raises(SystemExit) as error:
+        main(["check-data", *arguments])
+    assert error.value.code == 2
+    assert message in capsys.readouterr().err
