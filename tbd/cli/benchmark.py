@@ -129,6 +129,7 @@ def _print_methods(config: str, batch: StepBatch, args: argparse.Namespace) -> N
         batch,
         args.rounds,
         lambda line: print(line, file=sys.stderr, flush=True),
+        options=args.cfg_options,
         clock=args.clock,
         amp=args.amp,
         memory=not args.no_memory,

@@ -1,9 +1,10 @@
 """What a training step by each of several methods costs beside a plain one, on one pair."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tbd.detectors.model_config import WRAPPER_TYPES
 from tbd.engine.config import load_config
@@ -39,6 +40,7 @@ def measure_methods(
     rounds: int,
     progress: Callable[[str], None],
     *,
+    options: Mapping[str, Any] | None = None,
     clock: Clock = "wall",
     amp: Amp | None = None,
     memory: bool = True,
@@ -52,6 +54,7 @@ def measure_methods(
         batch: What to step on.
         rounds: How often each step is timed.
         progress: Called with a line for every method that is left out, and after every round.
+        options: Settings of all methods, as of ``--cfg-options``.
         clock: What is read, see :func:`~tbd.studies.stopwatch.stopwatch`.
         amp: Mixed precision of the steps.
         memory: Measure the peaks as well.
@@ -68,7 +71,7 @@ def measure_methods(
         for name, reason in left_out.items():
             progress(f"{name} is left out: {reason}")
         for candidate in candidates:
-            model = load_config(candidate.config).model
+            model = load_config(candidate.config, options).model
             if model.type not in WRAPPER_TYPES:
                 continue
             progress(f"{candidate.terms}:")

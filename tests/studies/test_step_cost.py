@@ -124,6 +124,14 @@ def test_the_steps_of_several_methods_are_compared():
     assert lines.count("warm-up done") == 3
 
 
+def test_settings_hold_for_all_methods():
+    options = {"model.distill.pkd.level_weights": [1.0, 2.0]}
+    pair = "tbd::shapes/tbd_retinanet_shapes.py"
+    costs = measure_methods(pair, ["pkd"], BATCH, 1, print, options=options, memory=False)
+    with pytest.raises(ValueError, match="level_weights"):
+        next(costs)
+
+
 def test_a_profile_names_modules_terms_and_operators(tmp_path):
     trace = tmp_path / "new" / "trace.json"
     text = profile_step(config("dense"), BATCH, trace=trace)
