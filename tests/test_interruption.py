@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from functools import partial
 
 import pytest
 
@@ -12,7 +13,10 @@ ENDING = [signal.SIGTERM, signal.SIGHUP]
 
 
 @pytest.mark.parametrize("number", ENDING)
-def test_a_signal_to_end_interrupts(number):
+def test_a_signal_to_end_interrupts(number, request):
+    # Under nohup, where tests may run too, one of them is ignored.
+    request.addfinalizer(partial(signal.signal, number, signal.getsignal(number)))
+    signal.signal(number, signal.SIG_DFL)
     before, cleared = signal.getsignal(number), []
 
     def interrupted():

@@ -128,7 +128,7 @@ class FrozenTeacher:
             copy.deepcopy(self.detector),
             self._renormalize,
             self._reading,
-            TeacherExecution(fold_norms=False, pack_weights=False, dtype="fp32"),
+            TeacherExecution(fold_norms=False, dtype="fp32"),
         )
 
     def join(self) -> None:

@@ -53,7 +53,7 @@ def measure_loss_changes(cfg: Config, dtype: str, iterations: int) -> dict[str, 
         raise ValueError("model.teacher_ckpt is not set: name the checkpoint of a trained teacher.")
     half_config = copy.deepcopy(cfg.model)
     half_config.teacher_execution = dict(dtype=dtype)
-    cfg.model.teacher_execution = dict(fold_norms=False, pack_weights=False)
+    cfg.model.teacher_execution = dict(fold_norms=False)
     half = MODELS.build(half_config).train()
     cfg.train_cfg = dict(type="IterBasedTrainLoop", max_iters=iterations)
     for part in ("val", "test"):

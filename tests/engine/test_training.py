@@ -163,6 +163,7 @@ def test_auto_scale_lr_needs_a_base_batch_size(data, tmp_path, monkeypatch):
 
 
 class _NoRunner:
+    hooks = ()
     message_hub = SimpleNamespace(log_scalars={})
 
     def train(self):

@@ -69,7 +69,7 @@ class TeacherExecution:
     """
 
     fold_norms: bool = True
-    pack_weights: bool = True
+    pack_weights: bool = False
     channels_last: bool = False
     dtype: str | None = None
     compile: Any = None

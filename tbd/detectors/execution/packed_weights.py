@@ -129,7 +129,7 @@ class InputSizes(ForwardHooks):
                 f"The weights of {len(changed)} of {len(changes)} convolutions of the teacher stay "
                 "as they are: packed for the CPU they would change outputs by up to "
                 f"{max(changes.values()):.1e} of their largest value. "
-                "teacher_execution.pack_weights=False leaves out the attempt.",
+                "Leave out teacher_execution.pack_weights.",
                 logger="current",
                 level=logging.WARNING,
             )

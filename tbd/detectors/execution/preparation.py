@@ -148,7 +148,7 @@ def _pack(
     sizes.unpack()
     print_log(
         f"The weights of the teacher {type(detector).__name__} stay as they are: packed for the "
-        f"CPU, {found}. teacher_execution.pack_weights=False leaves out the attempt.",
+        f"CPU, {found}. Leave out teacher_execution.pack_weights.",
         logger="current",
         level=logging.WARNING,
     )

@@ -9,7 +9,7 @@ from executed import TERMS, assert_equal_losses, build
 def test_channels_last_changes_no_loss(name):
     model = build(
         name,
-        teacher_execution=dict(channels_last=True, pack_weights=False),
+        teacher_execution=dict(channels_last=True),
         student_execution=dict(channels_last=True),
     )
     assert_equal_losses(model, build(name))
@@ -19,6 +19,6 @@ def test_channels_last_changes_no_loss(name):
 
 
 def test_packed_weights_and_channels_last_go_together():
-    model = build(teacher_execution=dict(channels_last=True))
+    model = build(teacher_execution=dict(channels_last=True, pack_weights=True))
     assert_equal_losses(model, build())
     assert model.teacher.backbone.layer1[0].conv1.weight.is_mkldnn

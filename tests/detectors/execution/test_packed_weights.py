@@ -13,7 +13,8 @@ from torch.nn.functional import conv2d
 from tbd.detectors.execution import packed_weights, preparation
 from tbd.detectors.execution.packed_weights import InputSizes, PackedConv2d
 
-PLAIN = dict(fold_norms=False, pack_weights=False)
+PLAIN = dict(fold_norms=False)
+PACKED = dict(pack_weights=True)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -44,7 +45,7 @@ def convolution(**options):
 
 @pytest.mark.parametrize("name", TERMS)
 def test_packed_weights_change_no_loss(name):
-    model = build(name)
+    model = build(name, teacher_execution=PACKED)
     assert_equal_losses(model, build(name, teacher_execution=PLAIN))
     assert packed(model.teacher)
     assert not packed(model.student)
@@ -94,28 +95,28 @@ def test_state_copies_and_files_have_the_plain_weight():
 
 
 def test_a_head_that_terms_run_too_is_left_as_it_is():
-    model = build("crosskd")
+    model = build("crosskd", teacher_execution=PACKED)
     losses(model)
     names = packed(model.teacher)
     assert any(name.startswith("backbone") for name in names)
     assert not any(name.startswith("bbox_head") for name in names)
 
 
-def test_switched_off_nothing_is_packed():
-    model = build(teacher_execution=dict(pack_weights=False))
+def test_unless_asked_for_nothing_is_packed():
+    model = build()
     losses(model)
     assert not packed(model.teacher)
 
 
 def test_in_bfloat16_nothing_is_packed():
-    model = build(teacher_execution=dict(dtype="bf16"))
+    model = build(teacher_execution=dict(pack_weights=True, dtype="bf16"))
     losses(model)
     assert not packed(model.teacher)
 
 
 def test_terms_see_maps_laid_out_as_their_shapes_say():
     distill = probe("features", "predictions", teacher_modules=["backbone.layer2"])
-    model = build(distill=distill)
+    model = build(distill=distill, teacher_execution=PACKED)
     losses(model)
     losses(model)
     assert packed(model.teacher)
@@ -140,20 +141,20 @@ class Viewing(nn.Module):
 def test_a_teacher_that_needs_the_plain_layout_keeps_it_with_a_warning(monkeypatch):
     said = []
     monkeypatch.setattr(preparation, "print_log", lambda text, **_: said.append(text))
-    model, expected = build(), build(teacher_execution=PLAIN)
+    model, expected = build(teacher_execution=PACKED), build(teacher_execution=PLAIN)
     for each in (model, expected):
         each.teacher.neck.fpn_convs[0].conv = Viewing(each.teacher.neck.fpn_convs[0].conv)
     assert_equal_losses(model, expected)
     assert not packed(model.teacher)
     assert "it would fail (view size is not compatible" in said[0]
-    assert "pack_weights=False" in said[0]
+    assert "pack_weights" in said[0]
 
 
 def test_a_teacher_whose_outputs_would_change_is_not_packed(monkeypatch):
     said = []
     monkeypatch.setattr(preparation, "print_log", lambda text, **_: said.append(text))
     monkeypatch.setattr(preparation, "TOLERANCE", -1.0)
-    model = build(teacher_execution=dict(fold_norms=False))
+    model = build(teacher_execution=PLAIN | PACKED)
     assert_equal_losses(model, build(teacher_execution=PLAIN), tolerance=0)
     assert not packed(model.teacher)
     assert "its outputs would change by" in said[0]
@@ -170,7 +171,7 @@ def test_a_processor_without_the_operators_computes_as_before(monkeypatch):
 
 
 def test_moving_a_teacher_to_where_it_is_leaves_it_packed():
-    model = build()
+    model = build(teacher_execution=PACKED)
     losses(model)
     names = packed(model.teacher)
     model.to("cpu")
@@ -188,7 +189,7 @@ def test_packed_weights_can_be_loaded_over():
 
 
 def test_under_mixed_precision_nothing_is_packed():
-    model = build()
+    model = build(teacher_execution=PACKED)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         losses(model)
     assert not packed(model.teacher)
@@ -203,4 +204,4 @@ def test_what_changes_the_outputs_is_undone_with_a_warning(monkeypatch):
     assert torch.equal(module[0].weight, weight)
     assert torch.equal(module(images), expected)
     assert "1 of 1 convolutions" in said[0]
-    assert "pack_weights=False" in said[0]
+    assert "pack_weights" in said[0]
