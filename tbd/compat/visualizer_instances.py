@@ -19,7 +19,11 @@ def forget_visualizer(config: Mapping[str, Any] | None) -> None:
         return
     # Not above: this package is imported before MMDetection can be.
     from mmdet.registry import VISUALIZERS
+    from mmengine.visualization import Visualizer
 
     kind = config.get("type")
     cls = VISUALIZERS.get(kind) if isinstance(kind, str) else kind
-    getattr(cls, "_instance_dict", {}).pop(config.get("name"), None)
+    # The base class holds all of them, and its latest is what hooks take for the run's: a name that
+    # is there already would keep its old place.
+    for holder in (cls, Visualizer):
+        getattr(holder, "_instance_dict", {}).pop(config.get("name"), None)
