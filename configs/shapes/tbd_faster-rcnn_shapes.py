@@ -1,6 +1,6 @@
 """TBD on shapes, two-stage: faster-rcnn_student_shapes.py taught by faster-rcnn_teacher_shapes.py.
 
-The student trains for 10 epochs, the teacher for 20.
+The student trains for 5 epochs, the teacher for 20.
 
 Needs the teacher's checkpoint: train faster-rcnn_teacher_shapes.py first, or set
 model.teacher_ckpt.
@@ -18,4 +18,4 @@ model = dict(
     teacher="{{ fileDirname }}/faster-rcnn_teacher_shapes.py",
     teacher_ckpt="work_dirs/faster-rcnn_teacher_shapes/epoch_20.pth",
 )
-train_cfg = dict(max_epochs=10, val_interval=10)
+train_cfg = dict(max_epochs=5, val_interval=5)
