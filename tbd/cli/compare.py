@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--terms",
         nargs="+",
         metavar="TERM",
-        help="methods to train one student by, such as fgd or tbd+fgd; plain: no teacher; all: "
-        "what suits the pair",
+        help="methods to train one student by, such as fgd, tbd+fgd or, with options of its term, "
+        "hd:norm=peak; plain: no teacher; all: what suits the pair",
     )
     parser.add_argument(
         "--pair",

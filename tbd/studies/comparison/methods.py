@@ -12,11 +12,15 @@ from mmengine.config import Config
 from tbd.compat import configs_dir
 from tbd.detectors import resolve_model_config
 from tbd.engine.config import load_config
+from tbd.studies.comparison.runs import parse_options
 
 PLAIN = "plain"
 """What stands for the student without a teacher."""
 
 TBD_TERMS = ("hd", "tfd")
+
+OPTION = ":"
+"""Comes before each option of a method."""
 
 _ALIASES = {"factor-transfer": "ft"}
 _FOLDERS = {name: folder for folder, name in _ALIASES.items()}
@@ -58,16 +62,20 @@ def canonical_name(name: str) -> str:
     """The name under which a method is known.
 
     Args:
-        name: A method, by any of its names.
+        name: A method, by any of its names, with options of its terms or without:
+            ``hd:norm=peak:weighted=False``.
+
+    Returns:
+        The method's own name, with the options as they were.
 
     Raises:
         ValueError: There is no such method; names the nearest.
     """
-    lowered = name.strip().lower()
-    found = _ALIASES.get(lowered, lowered)
+    asked, *options = name.strip().split(OPTION)
+    found = _ALIASES.get(asked.lower(), asked.lower())
     known = [PLAIN, *method_names()]
     if found in known:
-        return found
+        return OPTION.join([found, *options])
     near = difflib.get_close_matches(found, known, n=1, cutoff=0.4)
     hint = f"the nearest is {near[0]!r}; " if near else ""
     raise ValueError(f"--terms: there is no method {name!r}; {hint}there are {', '.join(known)}.")
@@ -83,6 +91,8 @@ def variant_name(pair: str, terms: str) -> str:
     Returns:
         As the shipped configs are named: ``fgd_retinanet_shapes``.
     """
+    # Some file systems know no colon.
+    terms = terms.replace(OPTION, "-")
     first, _, rest = pair.partition("_")
     known = {PLAIN, *method_names()}
     return f"{terms}_{rest if rest and known.issuperset(first.split('+')) else pair}"
@@ -120,6 +130,34 @@ def method_of(cfg: Config, source: str) -> Method:
     terms = {key: term.to_dict() for key, term in cfg.model.distill.items() if term}
     hooks = tuple(copy.deepcopy(dict(hook)) for hook in cfg.get("custom_hooks", ()))
     return Method(terms, tuple(hook for hook in hooks if _is_of_term(hook)), source)
+
+
+def with_options(method: Method, name: str) -> Method:
+    """Set options of a method's terms.
+
+    Args:
+        method: The method.
+        name: Its name, with options: ``hd:norm=peak``, or where it has several terms
+            ``tbd:hd.norm=peak:tfd.weight_generator=recurrent``.
+
+    Raises:
+        ValueError: An option has no value, or does not say which term it is of.
+    """
+    cfg = Config({"distill": copy.deepcopy(dict(method.distill))})
+    for option in name.split(OPTION)[1:]:
+        key, assigned, _ = option.partition("=")
+        term, _, argument = key.partition(".")
+        if term not in method.distill and len(method.distill) == 1:
+            term, argument = next(iter(method.distill)), key
+        if not assigned or not argument or term not in method.distill:
+            prefixes = [""] if len(method.distill) == 1 else [f"{t}." for t in method.distill]
+            forms = " or ".join(f"{OPTION}{prefix}ARGUMENT=VALUE" for prefix in prefixes)
+            types = " or ".join(str(term["type"]) for term in method.distill.values())
+            raise ValueError(
+                f"--terms {name}: {option!r} sets nothing. Write {forms}, an argument of {types}."
+            )
+        cfg.merge_from_dict({f"distill.{term}.{argument}": parse_options([option])[key]})
+    return Method(cfg.distill.to_dict(), method.hooks, method.source)
 
 
 def merge(methods: Iterable[tuple[str, Method]]) -> Method:

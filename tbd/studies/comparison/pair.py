@@ -16,6 +16,7 @@ from tbd.detectors.trial import build_trial
 from tbd.engine.config import config_name, load_config
 from tbd.files import write_file
 from tbd.studies.comparison.methods import (
+    OPTION,
     PLAIN,
     TBD_TERMS,
     Method,
@@ -26,6 +27,7 @@ from tbd.studies.comparison.methods import (
     method_names,
     method_of,
     variant_name,
+    with_options,
 )
 from tbd.studies.comparison.runs import ORIGIN
 
@@ -100,7 +102,8 @@ class Pair:
         """Find or write the config that trains the pair by some methods.
 
         Args:
-            terms: A method, several joined by ``+``, or ``plain``.
+            terms: A method, several joined by ``+``, or ``plain``. Options of a method's terms
+                follow its name: ``hd:norm=peak+pkd``.
             root: Folder of the comparison, whose ``configs`` receives what is written.
 
         Raises:
@@ -108,8 +111,8 @@ class Pair:
         """
         names = [canonical_name(name) for name in terms.split("+")]
         canonical = "+".join(names)
-        if PLAIN in names:
-            if len(names) > 1:
+        if any(name.split(OPTION)[0] == PLAIN for name in names):
+            if names != [PLAIN]:
                 raise ValueError(f"--terms {terms}: {PLAIN} is the student without any term.")
             return self._plain(root)
         shipped = self._shipped(canonical)
@@ -140,7 +143,7 @@ class Pair:
         try:
             with quiet_logger():
                 build_trial(cfg.model)
-        except (ImportError, ValueError) as error:
+        except (ImportError, TypeError, ValueError) as error:
             kind = ImportError if isinstance(error, ImportError) else ValueError
             raise kind(
                 f"--terms {candidate.terms}: {self.config} cannot carry it. {error}"
@@ -190,6 +193,9 @@ class Pair:
         return found, left_out
 
     def _method(self, name: str) -> Method:
+        return with_options(self._method_by_name(name.split(OPTION)[0]), name)
+
+    def _method_by_name(self, name: str) -> Method:
         own = {key: term.to_dict() for key, term in self.cfg.model.distill.items() if term}
         if name in ("tbd", *TBD_TERMS) and all(key in own for key in TBD_TERMS):
             keys = TBD_TERMS if name == "tbd" else (name,)

@@ -115,6 +115,41 @@ def test_tbd_keeps_the_weights_of_the_pair(pair, tmp_path):
     assert pair.candidate("tbd", tmp_path).config == pair.config
 
 
+def test_options_of_a_term_follow_its_name(pair, tmp_path):
+    own = pair.cfg.model.distill.to_dict()
+    candidate = pair.candidate("HD:norm=peak:weighted=False+pkd", tmp_path)
+    assert candidate.terms == "hd:norm=peak:weighted=False+pkd"
+    assert candidate.config.endswith("configs/hd-norm=peak-weighted=False+pkd_cells.py")
+    changed = distill(candidate)
+    assert changed["hd"] == {**own["hd"], "norm": "peak", "weighted": False}
+    assert changed["pkd"]["loss_weight"] == 6.0
+    both = distill(pair.candidate("tbd:tfd.task_weights=[1,0]:hd.loss_weight=0.5", tmp_path))
+    assert both == {
+        "hd": {**own["hd"], "loss_weight": 0.5},
+        "tfd": {**own["tfd"], "task_weights": [1, 0]},
+    }
+    nested = distill(pair.candidate("hd:schedule.warm_up=10", tmp_path))
+    assert nested["hd"]["schedule"] == {"warm_up": 10}
+    # One method with and without an option are two rows.
+    found, _ = pair.candidates(["hd", "hd:norm=peak"], tmp_path)
+    assert [c.terms for c in found] == ["hd", "hd:norm=peak"]
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        ("hd:peak", r"'peak' sets nothing. Write :ARGUMENT=VALUE, .* tbd.HarmonyDistillation"),
+        ("tbd:norm=peak", r":hd.ARGUMENT=VALUE or :tfd.ARGUMENT=VALUE"),
+        ("hd:nrom=peak", r"hd:nrom=peak: .*nrom"),
+        ("hd:norm=pek", r"hd:norm=pek: .*norm='pek'"),
+        ("plain:norm=peak", "plain is the student without any term"),
+    ],
+)
+def test_options_that_set_nothing_are_refused(pair, tmp_path, terms, message):
+    with pytest.raises(ValueError, match=message):
+        pair.candidates([terms], tmp_path / "out")
+
+
 def test_hooks_of_a_term_come_with_it(pair, tmp_path):
     cfg = load_config(pair.candidate("ft", tmp_path).config)
     assert [hook["type"] for hook in cfg.custom_hooks] == ["tbd.ParaphraserPhaseHook"]
