@@ -20,6 +20,7 @@ COMMANDS = {
     "compare": "train configs or methods from several seeds and compare the detectors in one table",
     "search": "search the loss weights of a method, with a budget equal for all",
     "analyze": "measure how far the scores of detectors agree with their boxes",
+    "gap": "say what of a teacher's lead on its students lies in scores, and what in boxes",
     "pairs": "check which distillation terms work on a pair of detectors",
     "check-data": "look for faults in annotations and images, and write cleaned copies",
     "benchmark": "measure time and memory of a distilled training step",

@@ -21,6 +21,7 @@ TOOLS = {
     "compare": "compare.py",
     "search": "search_weights.py",
     "analyze": "analyze_harmony.py",
+    "gap": "gap.py",
     "pairs": "pair_matrix.py",
     "check-data": "check_data.py",
     "benchmark": "benchmark_step.py",

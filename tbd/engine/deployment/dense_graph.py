@@ -138,7 +138,12 @@ class DenseDetections(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Detect; see :meth:`tbd.engine.deployment.postprocessing.Suppression.forward`."""
-        predictions = self.graph.predict(images)
+        return self.detect(self.graph.predict(images), images)
+
+    def detect(
+        self, predictions: DensePredictions, images: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Choose detections among predictions of a head like this one, for images [N, 3, H, W]."""
         levels = level_scores(predictions)
         boxes = list(predictions.boxes)
         # These heads place boxes without regard to the image's border.

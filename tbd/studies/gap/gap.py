@@ -1,0 +1,197 @@
+"""The runs of a comparison, each with its teacher's scores and with its teacher's boxes."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.runner import Runner
+from mmengine.utils import track_iter_progress
+
+from tbd.compat import load_checkpoint
+from tbd.detectors import build_detector, resolve_model_config
+from tbd.detectors.model_config import WRAPPER_TYPES
+from tbd.detectors.weights import load_strictly
+from tbd.engine.config import config_name, load_config
+from tbd.files import write_file
+from tbd.studies.comparison.report import Spread
+from tbd.studies.comparison.runs import RUN_FILE, Run, read_state
+from tbd.studies.gap.exchange import Exchange, measure_exchange
+from tbd.studies.statistics import mean_interval, paired_differences
+from tbd.visualization.markdown import markdown_table
+
+GAP_FILE = "gap.json"
+"""What was measured of a run, in its folder."""
+
+# Raised when what is in that file changes its meaning.
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class _Student:
+    """A finished run: a plain student, or one that was distilled.
+
+    Attributes:
+        name: Name of its config.
+        seed: Its seed.
+        folder: Its work directory.
+        config: The config that was trained.
+        checkpoint: The last one.
+        fingerprint: Stands for all that decided on the result.
+    """
+
+    name: str
+    seed: int
+    folder: Path
+    config: Config
+    checkpoint: str
+    fingerprint: str
+
+    @property
+    def teacher(self) -> tuple[str, Config] | None:
+        """Checkpoint and model config of its teacher; None of a plain student."""
+        model = self.config.model
+        if model.type not in WRAPPER_TYPES or model.get("teacher") is None:
+            return None
+        options = model.get("teacher_options")
+        return model.teacher_ckpt, resolve_model_config(model.teacher, options, key="model.teacher")
+
+
+def measure_gap(folder: str | os.PathLike[str], names: Sequence[str] = ()) -> str:
+    """Say what of a teacher's lead on its students lies in the scores, and what in the boxes.
+
+    Every finished run of a comparison is evaluated again on its test data, with the scores that
+    the teacher gives at the same priors in place of its own, and with the teacher's boxes. What
+    is measured is kept in the run's folder.
+
+    Args:
+        folder: Work directory of a comparison of one-stage detectors, see
+            :func:`tbd.studies.comparison.compare_terms`.
+        names: Names of configs, of all that are to be measured. Default: all.
+
+    Returns:
+        The table, which is also written to ``gap.md``.
+
+    Raises:
+        FileNotFoundError: The folder holds no finished run.
+        ValueError: There is no teacher in it, or more than one, or predictions cannot be exchanged.
+    """
+    root = Path(folder)
+    students = _finished(root)
+    teachers = {str(found[0]): found for student in students if (found := student.teacher)}
+    if len(teachers) != 1:
+        listed = f": {', '.join(teachers)}" if teachers else ""
+        raise ValueError(
+            f"{folder} holds distillations by {len(teachers)} teachers{listed}; the gap is that to "
+            "one. Name the work directory of a comparison with one teacher."
+        )
+    ((source, teacher_config),) = teachers.values()
+    students = [s for s in students if Path(s.checkpoint).resolve() != Path(source).resolve()]
+    unknown = set(names) - {student.name for student in students}
+    if unknown:
+        there = ", ".join(dict.fromkeys(student.name for student in students))
+        raise ValueError(f"{folder} holds no finished run of {', '.join(unknown)}; it has {there}.")
+    students = [student for student in students if not names or student.name in names]
+    teacher = build_detector(teacher_config)
+    load_strictly(teacher, load_checkpoint(source), f"the teacher's {source}")
+    teacher.to(get_device()).eval()
+    measured = {}
+    for number, student in enumerate(students, start=1):
+        said = f"[{number}/{len(students)}] {student.name}, seed {student.seed}"
+        measured[student.name, student.seed] = _finish(student, source, teacher, said)
+    table = format_gap(
+        measured,
+        plain={student.name for student in students if student.teacher is None},
+    )
+    write_file(root / "gap.md", table + "\n")
+    print(f"\n{table}\n\nwrote {root / 'gap.md'}", flush=True)
+    return table
+
+
+def _finished(root: Path) -> list[_Student]:
+    students = []
+    for file in sorted(root.glob(f"**/{RUN_FILE}")):
+        state = read_state(file.parent)
+        if not state.get("metrics"):
+            continue
+        config, seed = state["config"], int(state["seed"])
+        run = Run(config, seed, file.parent, (), state["fingerprint"])
+        students.append(
+            _Student(
+                config_name(config),
+                seed,
+                file.parent,
+                load_config(str(file.parent / Path(config).name)),
+                run.final_checkpoint(),
+                state["fingerprint"],
+            )
+        )
+    if not students:
+        raise FileNotFoundError(f"{root} holds no finished run of a comparison ({RUN_FILE}).")
+    return students
+
+
+def _finish(student: _Student, source: str, teacher: Any, said: str) -> Exchange:
+    kept = student.folder / GAP_FILE
+    stands_for = {"format": _FORMAT, "fingerprint": student.fingerprint, "teacher": source}
+    if kept.is_file():
+        content = json.loads(kept.read_text())
+        if {key: content.get(key) for key in stands_for} == stands_for:
+            print(f"{said}: measured before", flush=True)
+            return Exchange(**content["exchange"])
+    print(f"{said}:", flush=True)
+    model = build_detector(resolve_model_config(student.config.model))
+    load_strictly(model, load_checkpoint(student.checkpoint), student.checkpoint)
+    loader_config = student.config.test_dataloader.copy()
+    loader_config.update(
+        batch_size=1, sampler=dict(type="DefaultSampler", shuffle=False, round_up=False)
+    )
+    loader_config.pop("batch_sampler", None)
+    loader = Runner.build_dataloader(loader_config, seed=0)
+    exchange = measure_exchange(
+        model.to(get_device()).eval(),
+        teacher,
+        loader,
+        lambda it: track_iter_progress((it, len(it))),
+    )
+    content = {**stands_for, "exchange": asdict(exchange)}
+    write_file(kept, json.dumps(content, indent=2) + "\n")
+    return exchange
+
+
+def format_gap(found: dict[tuple[str, int], Exchange], plain: set[str]) -> str:
+    """Make a table, a line for each config, plain students first.
+
+    Args:
+        found: Name of the config and seed → what was measured; of several seeds, one row.
+        plain: Names of the configs of plain students; where there is just one, the others are
+            compared to it, seed by seed.
+
+    Returns:
+        Mean and standard deviation over the seeds of each AP; the gain of the boxes, under the
+        teacher's scores, and that of the scores, over the teacher's boxes, with their 95 %
+        intervals.
+    """
+    by_name: dict[str, dict[int, Exchange]] = {}
+    for (name, seed), exchange in found.items():
+        by_name.setdefault(name, {})[seed] = exchange
+    head = ["config", "seeds", "AP", "with the teacher's scores", "with the teacher's boxes"]
+    rows = [[*head, "teacher", "gain of the boxes [95 %]", "gain of the scores [95 %]"]]
+    baseline = by_name[next(iter(plain))] if len(plain) == 1 else {}
+    for name in sorted(by_name, key=lambda name: name not in plain):
+        runs = by_name[name]
+        cells = [name, str(len(runs))]
+        for part in ("own", "teachers_scores", "teachers_boxes", "teacher"):
+            values = [getattr(exchange, part) for exchange in runs.values()]
+            cells.append(Spread.of(values).text(".1f"))
+        for part in ("teachers_scores", "teachers_boxes"):
+            sides = ({s: getattr(e, part) for s, e in side.items()} for side in (runs, baseline))
+            gains = paired_differences(*sides)
+            shown = mean_interval(list(gains.values())).text("+.1f") if gains else "–"
+            cells.append("–" if name in plain else shown)
+        rows.append(cells)
+    return markdown_table(rows)

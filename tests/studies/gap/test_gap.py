@@ -1,0 +1,100 @@
+import json
+
+import pytest
+import tiny
+import torch
+from tiny_run import config_dict, write_config, write_data
+
+from tbd.detectors import build_detector, resolve_model_config
+from tbd.studies.gap import Exchange, gap, measure_gap
+from tbd.studies.gap.gap import format_gap
+
+
+def save(path, model, seed):
+    torch.manual_seed(seed)
+    built = build_detector(resolve_model_config(model))
+    for parameter in built.parameters():
+        torch.nn.init.normal_(parameter, std=0.15)
+    torch.save({"state_dict": built.state_dict()}, path)
+
+
+@pytest.fixture
+def comparison(tmp_path):
+    """Work directories of a teacher, a plain student and a distilled one, two seeds of each."""
+    write_data(tmp_path / "data")
+    root = tmp_path / "comparison"
+    wide = tiny.retinanet(width=8, channels=16)
+    wrapper = tiny.wrapper(
+        student=tiny.retinanet(),
+        teacher=wide,
+        teacher_ckpt=str(root / "wide/seed_0/epoch_1.pth"),
+    )
+    for name, model, seeds in (
+        ("wide", wide, [0]),
+        ("plain", tiny.retinanet(), [0, 1]),
+        ("hd", wrapper, [0, 1]),
+    ):
+        for seed in seeds:
+            folder = root / name / f"seed_{seed}"
+            folder.mkdir(parents=True)
+            write_config(folder / f"{name}.py", config_dict(tmp_path / "data", model))
+            save(folder / "epoch_1.pth", model, seed + 10 * len(name))
+            (folder / "last_checkpoint").write_text("/moved/since/epoch_1.pth")
+            state = dict(config=f"configs/{name}.py", seed=seed, fingerprint=f"{name}{seed}")
+            (folder / "run.json").write_text(json.dumps(dict(state, metrics=dict(ap=1.0))))
+    return root
+
+
+def test_students_are_measured_once_and_compared_by_seed(comparison, capsys, monkeypatch):
+    measured = []
+    measure = gap.measure_exchange
+
+    def counted(student, *arguments):
+        measured.append(student)
+        return measure(student, *arguments)
+
+    monkeypatch.setattr(gap, "measure_exchange", counted)
+    table = measure_gap(comparison)
+    assert len(measured) == 4
+    rows = [line.split("|")[1].strip() for line in table.splitlines()[2:]]
+    assert rows == ["plain", "hd"]
+    assert (comparison / "gap.md").read_text() == table + "\n"
+    assert table in capsys.readouterr().out
+    assert measure_gap(comparison) == table
+    assert len(measured) == 4
+    # Another training in the same folder.
+    state = comparison / "hd/seed_1/run.json"
+    state.write_text(state.read_text().replace("hd1", "hd2"))
+    measure_gap(comparison, ["hd"])
+    assert len(measured) == 5
+
+
+def test_gains_are_paired_by_seed():
+    found = {
+        ("plain", 0): Exchange(20, 40, 30, 50),
+        ("plain", 1): Exchange(22, 41, 33, 50),
+        ("hd", 0): Exchange(25, 42, 36, 50),
+        ("hd", 1): Exchange(25, 42, 37, 50),
+        ("tfd", 1): Exchange(23, 44, 34, 50),
+    }
+    rows = {
+        cells[1].strip(): [cell.strip() for cell in cells[2:-1]]
+        for line in format_gap(found, {"plain"}).splitlines()
+        if (cells := line.split("|"))
+    }
+    assert rows["plain"][:3] == ["2", "21.0 ± 1.4", "40.5 ± 0.7"]
+    # Differences of 2 and 1, and of 6 and 4; t of one degree of freedom is 12.706.
+    assert rows["hd"][-2:] == ["+1.5 [-4.9, +7.9]", "+5.0 [-7.7, +17.7]"]
+    assert rows["tfd"][-2:] == ["+3.0", "+1.0"]
+    assert rows["plain"][-2:] == ["–", "–"]
+
+
+def test_folders_that_say_nothing_of_a_gap_are_refused(comparison, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no finished run"):
+        measure_gap(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="no finished run of tfd; it has"):
+        measure_gap(comparison, ["tfd"])
+    for seed in (0, 1):
+        (comparison / f"hd/seed_{seed}/run.json").unlink()
+    with pytest.raises(ValueError, match="distillations by 0 teachers"):
+        measure_gap(comparison)
