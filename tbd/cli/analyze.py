@@ -10,7 +10,8 @@ Example::
 import argparse
 from typing import get_args
 
-from tbd.cli.options import add_cfg_options, score
+from tbd.cli import values
+from tbd.cli.options import add_cfg_options
 from tbd.engine.config import config_name
 from tbd.harmony import Norm
 from tbd.studies.harmony import AnalysisSettings, Subject, analyze
@@ -41,24 +42,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "closed",
     )
     parser.add_argument(
-        "--data-config", metavar="CONFIG", help="whose test data. Default: the first detector's"
+        "--data-config",
+        type=values.config,
+        metavar="CONFIG",
+        help="whose test data. Default: the first detector's",
     )
     parser.add_argument(
         "--out-dir",
         default="work_dirs/harmony",
+        type=values.output_folder,
         metavar="FOLDER",
         help="default: work_dirs/harmony",
     )
     parser.add_argument(
         "--score-thr",
-        type=score,
+        type=values.score,
         default=defaults.score_thr,
         metavar="SCORE",
         help=f"smallest one of a confident detection. Default: {defaults.score_thr}",
     )
     parser.add_argument(
         "--pictures",
-        type=int,
+        type=values.count,
         nargs="*",
         default=defaults.pictures,
         metavar="INDEX",
@@ -73,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--nms-images",
-        type=int,
+        type=values.count,
         default=defaults.nms_images,
         metavar="N",
         help=f"images in which boxes are traced through NMS. Default: {defaults.nms_images}",
@@ -103,8 +108,14 @@ def run(args: argparse.Namespace) -> None:
 
 def _subjects(detectors: list[str], names: list[str] | None) -> list[Subject]:
     if len(detectors) % 2:
-        raise ValueError(f"{detectors[-1]}: a config and a checkpoint make a pair")
+        raise ValueError(f"{detectors[-1]}: a config and a checkpoint make a pair; give both.")
     pairs = list(zip(detectors[::2], detectors[1::2], strict=True))
+    for config, checkpoint in pairs:
+        try:
+            values.config(config)
+            values.checkpoint(checkpoint)
+        except argparse.ArgumentTypeError as error:
+            raise ValueError(f"argument CONFIG CHECKPOINT: {error}") from None
     names = names or [config_name(config) for config, _ in pairs]
     if len(names) != len(pairs):
         raise ValueError(f"--names: {len(names)} names for {len(pairs)} detectors")

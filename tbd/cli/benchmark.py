@@ -14,7 +14,8 @@ from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.logging import MMLogger
 
-from tbd.cli.options import add_cfg_options, positive
+from tbd.cli import values
+from tbd.cli.options import add_cfg_options
 from tbd.engine import load_config
 from tbd.studies.evaluation_cost import measure_evaluations
 from tbd.studies.harmony_cost import measure_growth
@@ -26,6 +27,7 @@ from tbd.studies.trial_step import StepBatch
 
 _IMAGES = 1000
 _STEPS = 200
+_STUDIES = ("growth", "evaluation")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,26 +35,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "%(prog)s CONFIG [options]"
     parser.add_argument(
         "config",
+        type=_config,
         metavar="CONFIG",
         help="config of a distillation; or growth (of IoUs); or evaluation (of AP)",
     )
-    parser.add_argument("--batch-size", type=positive, default=2, metavar="N", help="default: 2")
     parser.add_argument(
-        "--height", type=positive, default=400, metavar="PIXELS", help="of the images. Default: 400"
+        "--batch-size", type=values.positive, default=2, metavar="N", help="default: 2"
     )
     parser.add_argument(
-        "--width", type=positive, default=672, metavar="PIXELS", help="of the images. Default: 672"
+        "--height",
+        type=values.positive,
+        default=400,
+        metavar="PIXELS",
+        help="of the images. Default: 400",
+    )
+    parser.add_argument(
+        "--width",
+        type=values.positive,
+        default=672,
+        metavar="PIXELS",
+        help="of the images. Default: 672",
     )
     parser.add_argument(
         "--boxes",
-        type=int,
+        type=values.count,
         default=8,
         metavar="N",
         help="ground-truth boxes in each image. Default: 8",
     )
     parser.add_argument(
         "--rounds",
-        type=positive,
+        type=values.positive,
         default=5,
         metavar="N",
         help="measured rounds, whose medians are printed. Default: 5",
@@ -87,10 +100,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--profile",
         nargs="?",
         const="",
+        type=_trace,
         metavar="TRACE",
         help="print where the time goes; with a file, write a Chrome trace too",
     )
     add_cfg_options(parser)
+
+
+def _trace(text: str) -> str:
+    return values.output_file()(text) if text else text
+
+
+def _config(text: str) -> str:
+    return text if text in _STUDIES else values.config(text)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -102,7 +124,7 @@ def run(args: argparse.Namespace) -> None:
     if args.config == "evaluation":
         _print_evaluations(device)
         return
-    cfg = load_config(args.config, args.cfg_options)
+    cfg = load_config(args.config, args.cfg_options, needs_model=True)
     if args.precision is not None:
         _print_loss_changes(cfg, args.precision)
         return

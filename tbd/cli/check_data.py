@@ -6,10 +6,12 @@ Example::
 """
 
 import argparse
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from tbd.cli import values
 from tbd.cli.options import add_cfg_options
 from tbd.datasets.annotation_repair import repair
 from tbd.datasets.data_report import DataReport
@@ -24,9 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.usage = "%(prog)s CONFIG_OR_JSON [options]"
     parser.add_argument(
-        "data", metavar="CONFIG_OR_JSON", help="config file, or annotation file in COCO format"
+        "data",
+        type=_data,
+        metavar="CONFIG_OR_JSON",
+        help="config file, or annotation file in COCO format",
     )
-    parser.add_argument("--images", metavar="FOLDER", help="images of the annotation file")
+    parser.add_argument(
+        "--images", type=values.folder, metavar="FOLDER", help="images of the annotation file"
+    )
     parser.add_argument(
         "--split",
         nargs="+",
@@ -38,9 +45,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--skip-images", action="store_true", help="look at the annotations alone, which is quick"
     )
     parser.add_argument(
-        "--fix", metavar="FOLDER", help="write cleaned copies to FOLDER; no file is replaced"
+        "--fix",
+        type=values.output_folder,
+        metavar="FOLDER",
+        help="write cleaned copies to FOLDER; no file is replaced",
     )
     add_cfg_options(parser)
+
+
+def _data(text: str) -> str:
+    if Path(text).suffix == ".json":
+        return values.existing(text)
+    if text and os.path.isdir(text):
+        raise argparse.ArgumentTypeError(
+            f"{text} is a folder; give a config, or one .json file and --images FOLDER. tbd new "
+            "looks through folders of other formats"
+        )
+    return values.config(text)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -71,16 +92,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _sources(args: argparse.Namespace) -> Iterable[AnnotationSource]:
-    if Path(args.data).is_dir():
-        raise ValueError(
-            f"{args.data} is a folder; give a config, or one .json file and --images FOLDER. tbd "
-            "new looks through folders of other formats."
-        )
-    if args.images and not Path(args.images).is_dir():
-        raise FileNotFoundError(f"--images {args.images}: there is no such folder")
     if args.data.endswith(".json"):
-        if not Path(args.data).is_file():
-            raise FileNotFoundError(f"there is no annotation file at {Path(args.data).absolute()}")
         return [AnnotationSource("", args.data, args.images or "", None)]
     return annotation_sources(load_config(args.data, args.cfg_options), args.split)
 

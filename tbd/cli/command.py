@@ -7,6 +7,7 @@ import os
 import traceback
 from collections.abc import Sequence
 from types import TracebackType
+from typing import Any
 
 from tbd_command import INTERRUPTED, TRACEBACK_OPTION, TRACEBACK_VARIABLE
 
@@ -31,6 +32,8 @@ def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | N
         epilog=f"example:\n{example.rstrip()}",
         formatter_class=_HelpFormatter,
     )
+    parser.register("action", None, _Once)
+    parser.register("action", "store", _Once)
     command.add_arguments(parser)
     parser.add_argument(TRACEBACK_OPTION, action="store_true", help="show where an error came from")
     args = parser.parse_args(arguments)
@@ -45,6 +48,28 @@ def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | N
         if wanted or not _raised_on_purpose(error.__traceback__):
             raise
         parser.exit(2, f"{parser.prog}: error: {error}\n")
+
+
+class _Once(argparse.Action):
+    """Stores a value; a second one, which would silently replace it, is an error."""
+
+    _is_given = False
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Store the value."""
+        if option_string is not None and self._is_given:
+            before = getattr(namespace, self.dest)
+            raise argparse.ArgumentError(
+                self, f"{before!r} and {values!r} are given; give it once, with all its values"
+            )
+        self._is_given = True
+        setattr(namespace, self.dest, values)
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):

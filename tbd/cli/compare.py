@@ -7,7 +7,7 @@ Example::
 
 import argparse
 
-from tbd.cli.options import key_value
+from tbd.cli import values
 from tbd.studies.comparison import compare, compare_terms
 from tbd.studies.comparison.pair import DEFAULT_PAIR
 
@@ -15,7 +15,9 @@ from tbd.studies.comparison.pair import DEFAULT_PAIR
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.usage = "%(prog)s (CONFIG ... | --terms TERM ...) [options]"
-    parser.add_argument("configs", nargs="*", metavar="CONFIG", help="config files to compare")
+    parser.add_argument(
+        "configs", nargs="*", type=values.config, metavar="CONFIG", help="config files to compare"
+    )
     parser.add_argument(
         "--terms",
         nargs="+",
@@ -25,30 +27,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--pair",
+        type=values.config,
         metavar="CONFIG",
         help=f"its terms are replaced. Default: {DEFAULT_PAIR}",
     )
     parser.add_argument(
         "--teacher",
+        type=values.config,
         metavar="CONFIG",
         help="trained once, as the teacher of every distillation",
     )
-    parser.add_argument("--teacher-seed", type=int, default=0, metavar="SEED", help="default: 0")
+    parser.add_argument(
+        "--teacher-seed", type=values.seed, default=0, metavar="SEED", help="default: 0"
+    )
     parser.add_argument(
         "--baseline", metavar="CONFIG", help="which of CONFIG the others' gain in AP refers to"
     )
     parser.add_argument(
-        "--seeds", type=int, nargs="+", default=[0], metavar="SEED", help="default: 0"
+        "--seeds", type=values.seed, nargs="+", default=[0], metavar="SEED", help="default: 0"
     )
     parser.add_argument(
         "--work-dir",
         default="work_dirs/comparison",
+        type=values.output_folder,
         metavar="FOLDER",
         help="default: work_dirs/comparison",
     )
     parser.add_argument(
         "--cfg-options",
-        type=key_value,
+        type=values.key_value,
         nargs="+",
         default=[],
         metavar="KEY=VALUE",
@@ -56,13 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--pictures",
-        type=int,
+        type=values.count,
         default=4,
         metavar="N",
         help="images in comparison.png; 0: none. Default: 4",
     )
     parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="runs at a time. Default: 1"
+        "--jobs", type=values.positive, default=1, metavar="N", help="runs at a time. Default: 1"
     )
     parser.add_argument(
         "--gradient-shares",
@@ -72,6 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--onnx", action="store_true", help="time the detectors in onnxruntime too")
     parser.add_argument(
         "--test-data",
+        type=values.existing,
         metavar="PATH",
         help="train nothing, and evaluate finished runs on this COCO file or folder",
     )
@@ -107,6 +115,6 @@ def run(args: argparse.Namespace) -> None:
     if args.configs:
         raise ValueError(
             f"either configs or --terms are compared, not {' '.join(args.configs)} and --terms "
-            f"{' '.join(args.terms)}."
+            f"{' '.join(args.terms)}; leave one out."
         )
     compare_terms(args.terms, args.seeds, args.work_dir, pair=args.pair or DEFAULT_PAIR, **settings)

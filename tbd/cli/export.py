@@ -8,6 +8,7 @@ Example::
 
 import argparse
 
+from tbd.cli import values
 from tbd.cli.options import add_cfg_options
 from tbd.engine import export_student
 from tbd.engine.deployment import OnnxOptions, export_onnx
@@ -19,11 +20,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     defaults = OnnxOptions()
     parser.usage = "%(prog)s CONFIG CHECKPOINT --out-dir FOLDER [--format onnx] [options]"
-    parser.add_argument("config", metavar="CONFIG", help="config file of the training")
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="one of its checkpoints")
-    parser.add_argument("--out-dir", required=True, metavar="FOLDER", help="folder for the files")
     parser.add_argument(
-        "--name", default="student", help="name of the files, without suffix. Default: student"
+        "config", type=values.config, metavar="CONFIG", help="config file of the training"
+    )
+    parser.add_argument(
+        "checkpoint",
+        type=values.checkpoint,
+        metavar="CHECKPOINT",
+        help="one of its checkpoints",
+    )
+    parser.add_argument(
+        "--out-dir",
+        required=True,
+        type=values.output_folder,
+        metavar="FOLDER",
+        help="folder for the files",
+    )
+    parser.add_argument(
+        "--name",
+        type=values.file_name,
+        default="student",
+        help="name of the files, without suffix. Default: student",
     )
     parser.add_argument(
         "--format",
@@ -38,11 +55,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     onnx.add_argument("--dynamic", action="store_true", help="any number of images, any size")
     onnx.add_argument("--half", action="store_true", help="float16")
     onnx.add_argument("--int8", action="store_true", help="8 bits, calibrated on training images")
-    onnx.add_argument("--input-size", type=int, nargs=2, metavar="PIXELS", help="height, width")
-    onnx.add_argument("--opset", type=int, default=defaults.opset, metavar="N", help="Default: 19")
+    onnx.add_argument(
+        "--input-size", type=values.pixels, nargs=2, metavar="PIXELS", help="height, width"
+    )
+    onnx.add_argument(
+        "--opset", type=values.positive, default=defaults.opset, metavar="N", help="Default: 19"
+    )
     onnx.add_argument(
         "--images",
-        type=int,
+        type=values.positive,
         default=defaults.images,
         metavar="N",
         help=f"to verify the file on. Default: {defaults.images}",

@@ -8,6 +8,7 @@ Example::
 
 import argparse
 
+from tbd.cli import values
 from tbd.projects import new_project
 from tbd.projects.annotations import counted
 from tbd.projects.recipe import pair_recipes
@@ -16,28 +17,51 @@ from tbd.projects.recipe import pair_recipes
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.usage = "%(prog)s FOLDER --data DIR (--student CONFIG --teacher CONFIG | --pair CONFIG)"
-    parser.add_argument("folder", metavar="FOLDER", help="folder to make, for the configs")
     parser.add_argument(
-        "--data", required=True, metavar="DIR", help="folder with images and annotations"
+        "folder",
+        type=values.output_folder,
+        metavar="FOLDER",
+        help="folder to make, for the configs",
     )
-    parser.add_argument("--student", metavar="CONFIG", help="MMDetection's recipe of the student")
-    parser.add_argument("--teacher", metavar="CONFIG", help="MMDetection's recipe of the teacher")
     parser.add_argument(
-        "--pair", metavar="CONFIG", help="shipped distillation, in place of these two"
+        "--data",
+        required=True,
+        type=values.folder,
+        metavar="DIR",
+        help="folder with images and annotations",
+    )
+    parser.add_argument(
+        "--student",
+        type=values.config,
+        metavar="CONFIG",
+        help="MMDetection's recipe of the student",
+    )
+    parser.add_argument(
+        "--teacher",
+        type=values.config,
+        metavar="CONFIG",
+        help="MMDetection's recipe of the teacher",
+    )
+    parser.add_argument(
+        "--pair",
+        type=values.config,
+        metavar="CONFIG",
+        help="shipped distillation, in place of these two",
     )
     parser.add_argument(
         "--teacher-ckpt",
+        type=values.checkpoint,
         metavar="CHECKPOINT",
         help="teaches as it is if it knows the classes; else the teacher's training starts from it",
     )
     parser.add_argument(
         "--val-share",
-        type=float,
+        type=values.share,
         default=0.2,
         metavar="SHARE",
         help="of the images, where there is no validation split. Default: 0.2",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of that choice. Default: 0")
+    parser.add_argument("--seed", type=values.seed, default=0, help="of that choice. Default: 0")
     parser.add_argument(
         "--force", action="store_true", help="write into a folder that is there already"
     )

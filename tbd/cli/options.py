@@ -1,13 +1,12 @@
 """Options that several subcommands have."""
 
 import argparse
-import math
 import os
 from typing import Any
 
-from mmengine.config import DictAction
-
+from tbd.cli.values import key_value
 from tbd.engine import LAUNCHERS
+from tbd.engine.config_options import parse_options
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
@@ -16,47 +15,30 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
         "--cfg-options",
         type=key_value,
         nargs="+",
-        action=_KeyValues,
+        action=_Options,
         metavar="KEY=VALUE",
         help="override the config; data_root=FOLDER moves the whole data set",
     )
 
 
-class _KeyValues(DictAction):
-    """As MMEngine's, which takes the spaces out of every value, and so out of paths."""
+class _Options(argparse.Action):
+    """Reads options of a config; given a second time it adds to the first."""
 
-    @staticmethod
-    def _parse_iterable(val: str) -> Any:
-        plain = val.strip().strip("'\"")
-        if "," in plain or plain[:1] in ("[", "("):
-            return DictAction._parse_iterable(val)
-        return DictAction._parse_int_float_bool(plain)
+    _words: tuple[str, ...] = ()
 
-
-def key_value(text: str) -> str:
-    """Check that a word of ``--cfg-options`` sets something."""
-    key, sign, _ = text.partition("=")
-    if not key or not sign:
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form KEY=VALUE")
-    return text
-
-
-def positive(text: str) -> int:
-    """Read a number of things of which there has to be one at least."""
-    if not text.strip().isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of 1 or more")
-    return int(text)
-
-
-def score(text: str) -> float:
-    """Read a score, from 0 to 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number from 0 to 1")
-    return value
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Read keys and values."""
+        self._words = (*self._words, *values)
+        try:
+            setattr(namespace, self.dest, parse_options(self._words))
+        except ValueError as error:
+            raise argparse.ArgumentError(None, str(error)) from None
 
 
 def add_launcher(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ Example::
 
 import argparse
 
-from tbd.cli.options import positive
+from tbd.cli import values
 from tbd.compat import configs_dir
 from tbd.studies.pairs import (
     OTHER_DETECTORS,
@@ -24,15 +24,22 @@ from tbd.studies.pairs import (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.usage = "%(prog)s [CONFIG ...] [options]"
-    parser.add_argument("configs", nargs="*", metavar="CONFIG", help="config files to try")
     parser.add_argument(
-        "--jobs", type=positive, default=1, metavar="N", help="processes at a time. Default: 1"
+        "configs", nargs="*", type=values.config, metavar="CONFIG", help="config files to try"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=values.positive,
+        default=1,
+        metavar="N",
+        help="processes at a time. Default: 1",
     )
     parser.add_argument(
         "--full-width", action="store_true", help="try the detectors as they are: slow"
     )
     parser.add_argument(
         "--out",
+        type=values.output_file(".md"),
         metavar="FILE.md",
         help="write the tables into this document, in place of those that it has",
     )

@@ -7,7 +7,8 @@ Example::
 
 import argparse
 
-from tbd.cli.options import add_cfg_options, score
+from tbd.cli import values
+from tbd.cli.options import add_cfg_options
 from tbd.engine.prediction import predict
 
 
@@ -15,21 +16,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.usage = "%(prog)s MODEL IMAGE [IMAGE ...] [options]"
     parser.add_argument(
-        "model", metavar="MODEL", help=".onnx file of 'tbd export', or a checkpoint"
+        "model",
+        type=values.checkpoint,
+        metavar="MODEL",
+        help=".onnx file of 'tbd export', or a checkpoint",
     )
-    parser.add_argument("images", metavar="IMAGE", nargs="+", help="files, or folders of them")
     parser.add_argument(
-        "--config", help="of a checkpoint. Default: the file beside it, student.py of student.pth"
+        "images", type=values.existing, metavar="IMAGE", nargs="+", help="files, or folders of them"
+    )
+    parser.add_argument(
+        "--config",
+        type=values.config,
+        help="of a checkpoint. Default: the file beside it, student.py of student.pth",
     )
     parser.add_argument(
         "--out-dir",
         default="predictions",
+        type=values.output_folder,
         metavar="FOLDER",
         help="for the pictures. Default: predictions",
     )
     parser.add_argument(
         "--score-thr",
-        type=score,
+        type=values.score,
         default=0.3,
         metavar="SCORE",
         help="smallest one that is drawn. Default: 0.3",

@@ -6,6 +6,7 @@ Example::
 """
 
 import argparse
+import os
 import runpy
 import sys
 from importlib.util import find_spec
@@ -43,10 +44,12 @@ def find_script(name: str) -> Path:
     path = Path(name)
     if _PACKAGED in name:
         package, _, inside = name.partition(_PACKAGED)
-        spec = find_spec(package)
+        spec = find_spec(package) if package.isidentifier() else None
         if spec is None or spec.origin is None:
-            raise FileNotFoundError(f"{name}: the package {package} is not installed")
+            raise FileNotFoundError(
+                f"{name}: the package {package!r} is not installed; install it, or give a file"
+            )
         path = Path(spec.origin).parent / ".mim" / inside
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no script at {path.absolute()}")
+    if not name or not os.path.isfile(path):
+        raise FileNotFoundError(f"{name!r}: there is no script at {path.absolute()}; give a file")
     return path.resolve()

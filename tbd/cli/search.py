@@ -11,27 +11,52 @@ Example::
 
 import argparse
 
+from tbd.cli import values
 from tbd.studies.search import search
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.usage = "%(prog)s CONFIG --keys KEY ... [options]"
-    parser.add_argument("config", metavar="CONFIG", help="config file of a distillation")
+    parser.add_argument(
+        "config", type=values.config, metavar="CONFIG", help="config file of a distillation"
+    )
     parser.add_argument(
         "--keys", nargs="+", required=True, metavar="KEY", help="weights, multiplied together"
     )
-    parser.add_argument("--teacher", metavar="CONFIG", help="trained once, as the teacher of all")
-    parser.add_argument("--teacher-seed", type=int, default=0, metavar="SEED", help="default: 0")
-    parser.add_argument("--trials", type=int, default=6, metavar="N", help="factors. Default: 6")
     parser.add_argument(
-        "--step", type=float, default=2.0, metavar="RATIO", help="of two factors. Default: 2"
+        "--teacher",
+        type=values.config,
+        metavar="CONFIG",
+        help="trained once, as the teacher of all",
     )
     parser.add_argument(
-        "--work-dir", default="work_dirs/search", metavar="FOLDER", help="default: work_dirs/search"
+        "--teacher-seed", type=values.seed, default=0, metavar="SEED", help="default: 0"
     )
     parser.add_argument(
-        "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="settings of all runs"
+        "--trials", type=values.whole(2), default=6, metavar="N", help="factors. Default: 6"
+    )
+    parser.add_argument(
+        "--step",
+        type=values.number(1, inside=True),
+        default=2.0,
+        metavar="RATIO",
+        help="of two factors. Default: 2",
+    )
+    parser.add_argument(
+        "--work-dir",
+        type=values.output_folder,
+        default="work_dirs/search",
+        metavar="FOLDER",
+        help="default: work_dirs/search",
+    )
+    parser.add_argument(
+        "--cfg-options",
+        type=values.key_value,
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="settings of all runs",
     )
 
 

@@ -7,6 +7,7 @@ Example::
 
 import argparse
 
+from tbd.cli import values
 from tbd.cli.options import add_cfg_options, add_launcher, take_rank
 from tbd.engine import train
 
@@ -14,8 +15,13 @@ from tbd.engine import train
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments, which are those of MMDetection's own tool."""
     parser.usage = "%(prog)s CONFIG [options]"
-    parser.add_argument("config", metavar="CONFIG", help="config file")
-    parser.add_argument("--work-dir", metavar="FOLDER", help="folder for logs and checkpoints")
+    parser.add_argument("config", type=values.config, metavar="CONFIG", help="config file")
+    parser.add_argument(
+        "--work-dir",
+        type=values.output_folder,
+        metavar="FOLDER",
+        help="folder for logs and checkpoints",
+    )
     parser.add_argument("--amp", action="store_true", help="automatic mixed precision")
     parser.add_argument(
         "--auto-scale-lr",
@@ -26,14 +32,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume",
         nargs="?",
         const="auto",
+        type=values.resumable,
         metavar="CHECKPOINT",
         help="go on from CHECKPOINT, by default the last in the work folder",
     )
     parser.add_argument(
-        "--progress-file", metavar="FILE.json", help="keep step, loss and time left in this file"
+        "--progress-file",
+        type=values.output_file(),
+        metavar="FILE.json",
+        help="keep step, loss and time left in this file",
     )
     parser.add_argument(
         "--gradient-file",
+        type=values.output_file(),
         metavar="FILE.json",
         help="measure at three moments how hard each loss pulls at the student's neck",
     )

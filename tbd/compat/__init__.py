@@ -13,6 +13,7 @@ from tbd.compat.checkpoint import (
     load_checkpoint,
 )
 from tbd.compat.distribution import check_distribution
+from tbd.compat.empty_data import name_empty_data
 from tbd.compat.extension import provide_extension
 from tbd.compat.mmengine_loading import load_safely
 from tbd.compat.model_index import read_model_index_once
@@ -42,8 +43,9 @@ def install() -> None:
     """Make mmcv and MMEngine usable; to be called before mmdet is imported.
 
     Provides the module ``mmcv._ext`` if, and only if, mmcv has none, lets MMEngine read
-    checkpoints, YAML and pickled files as data, allows its own checkpoints under that rule, and
-    configs to be named ``tbd::…``. Calling it again changes nothing.
+    checkpoints, YAML and pickled files as data, allows its own checkpoints under that rule and
+    configs to be named ``tbd::…``, and lets it say which data set is empty. Calling it again
+    changes nothing.
     """
     provide_extension()
     allow_mmengine_checkpoints()
@@ -52,3 +54,4 @@ def install() -> None:
     read_pickles_as_data()
     read_model_index_once()
     allow_packaged_configs()
+    name_empty_data()

@@ -118,7 +118,8 @@ def read_checkpoint(
         ) from error
     if not isinstance(checkpoint, dict):
         raise ValueError(
-            f"{name} is not a checkpoint: it holds a {type(checkpoint).__name__} instead of a dict"
+            f"{name} is not a checkpoint: it holds a {type(checkpoint).__name__} instead of "
+            "a dict; give one that holds weights"
         )
     if not trusted and (program := find_program(checkpoint)):
         raise UnsafeCheckpointError(

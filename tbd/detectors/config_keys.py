@@ -11,7 +11,7 @@ from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import TASK_UTILS as ROOT_TASK_UTILS
 from mmengine.registry import DefaultScope
 
-from tbd.arguments import check_value, nearest
+from tbd.arguments import advice, check_value, nearest
 from tbd.foreign_arguments import check_parts
 
 # Settings that are plain dicts, read key by key, so that a misspelt key goes unseen.
@@ -55,7 +55,16 @@ def check_model_keys(config: Mapping[str, Any], key: str) -> None:
     with DefaultScope.overwrite_default_scope("mmdet"):
         # Some types are looked up elsewhere, such as those of layers.
         check_parts(config, key, (ROOT_MODELS, ROOT_TASK_UTILS), names=False)
+    for name in _PARTS:
+        if name in config and not isinstance(config[name], Mapping | None):
+            check_value(config[name], dict[str, Any] | list[Any], f"{key}.{name}")
+    if "backbone" in config and config["backbone"] is None:
+        raise ValueError(
+            f"{key}.backbone=None leaves {config.get('type')} without a backbone; give it one, or "
+            "leave the key out of what is merged over it."
+        )
     _check_numbers(config, key)
+    _check_suppression(config, key)
     _check_anchors(config, key)
     _check_preprocessor(config.get("data_preprocessor"), f"{key}.data_preprocessor")
 
@@ -116,6 +125,41 @@ def _check_numbers(node: Any, key: str) -> None:
             raise ValueError(
                 f"{key}.loss_weight={item} must not be negative: the loss would be made larger."
             )
+
+
+def _check_suppression(node: Any, key: str) -> None:
+    """Hold the settings of NMS against its arguments, which are looked up at the first image."""
+    if isinstance(node, list | tuple):
+        for index, item in enumerate(node):
+            _check_suppression(item, f"{key}[{index}]")
+    if not isinstance(node, Mapping):
+        return
+    for name, item in node.items():
+        _check_suppression(item, f"{key}.{name}")
+    settings = node.get("nms")
+    kind = settings.get("type", "nms") if isinstance(settings, Mapping) else None
+    if kind is None:
+        return
+    if kind not in _SUPPRESSION:
+        near = nearest(str(kind), _SUPPRESSION, _NEAR)
+        if near is not None:
+            raise ValueError(f"{key}.nms.type={kind!r} is no NMS; did you mean {near!r}?")
+        return
+    names = (*_SUPPRESSION[kind], *_OF_BATCHED_NMS)
+    for name in settings:
+        if name not in names:
+            raise ValueError(
+                f"{key}.nms.{name}={settings[name]!r} is no argument of {kind}; "
+                f"{advice(str(name), names)}"
+            )
+
+
+_SUPPRESSION = {
+    "nms": ("iou_threshold", "iou_thr", "offset", "score_threshold", "max_num"),
+    "soft_nms": ("iou_threshold", "iou_thr", "sigma", "min_score", "method", "offset"),
+}
+_OF_BATCHED_NMS = ("type", "class_agnostic", "split_thr", "max_num")
+_PARTS = ("backbone", "neck", "rpn_head", "bbox_head", "roi_head", "mask_head")
 
 
 _NUMBERS: dict[str, Any] = {

@@ -8,10 +8,9 @@ from typing import Any
 from mmdet.models.detectors.base import BaseDetector
 from mmdet.registry import MODELS as MMDET_MODELS
 from mmengine.config import Config, ConfigDict
-from mmengine.hub import get_config
 from mmengine.registry import DefaultScope
 
-from tbd.detectors.named_types import with_named_types
+from tbd.detectors.config_file import read_config
 
 WRAPPER_TYPES = ("tbd.TeacherStudentDetector", "TeacherStudentDetector")
 
@@ -44,7 +43,7 @@ def resolve_model_config(
     elif isinstance(model, Mapping):
         found = ConfigDict(copy.deepcopy(dict(model)))
     else:
-        raise TypeError(f"{key} must be a config path or a model dict, not {model!r}.")
+        raise TypeError(f"{key}={model!r} must be a config path or a model dict.")
     if found.get("type") in WRAPPER_TYPES:
         found = resolve_model_config(
             found["student"], found.get("student_options"), key=f"{key}'s student"
@@ -55,29 +54,42 @@ def resolve_model_config(
     return merged.model
 
 
-def build_detector(config: ConfigDict) -> BaseDetector:
-    """Build a detector from its model config, in MMDetection's scope unless another is set."""
+def build_detector(config: ConfigDict, key: str = "model") -> BaseDetector:
+    """Build a detector from its model config, in MMDetection's scope unless another is set.
+
+    Args:
+        config: Model config.
+        key: Config key that it was read from, for error messages.
+
+    Raises:
+        TypeError: A part has no such argument, or one of another kind.
+        ValueError: A part does not fit the others, is not registered, or is missing.
+    """
     scope = DefaultScope.get_current_instance()
     with DefaultScope.overwrite_default_scope(scope.scope_name if scope else "mmdet"):
         # A copy, because some detectors (DINO) write into the config that they are built from, and
         # what they write is refused when the config is built again.
-        return MMDET_MODELS.build(copy.deepcopy(config))
+        try:
+            return MMDET_MODELS.build(copy.deepcopy(config))
+        except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            what = str(error) or type(error).__name__
+            raise kind(
+                f"{key}: the detector {config.get('type')} cannot be built: {what}. Mend {key}, or "
+                "what is merged over it."
+            ) from error
 
 
 def _read_model(path: str, key: str) -> ConfigDict:
-    if "::" in path:
-        config = get_config(path)
-    elif Path(path).is_file():
-        config = Config.fromfile(path)
-    else:
+    if "::" not in path and not Path(path).is_file():
         raise FileNotFoundError(
             f"{key}={path!r}: no such config (looked at {Path(path).absolute()}). Name a config of "
             "an installed package as 'mmdet::retinanet/retinanet_r50_fpn_2x_coco.py', or a file; "
             "inside a config, '{{ fileDirname }}/teacher.py' is the file beside it."
         )
+    config = read_config(path)
     if "model" not in config:
         raise ValueError(f"{key}={path!r}: this config has no 'model'.")
-    config = with_named_types(config)
     model = config.model
     if "data_preprocessor" in config:
         model.setdefault("data_preprocessor", config.data_preprocessor)

@@ -169,7 +169,7 @@ class TeacherStudentDetector(BaseDetector):
         check_model_keys(student_config, "model.student")
         whole = student_ckpt is not None and not student_ckpt_partial
         student_model = build_detector(
-            without_pretrained(student_config) if whole else student_config
+            without_pretrained(student_config) if whole else student_config, "model.student"
         )
         super().__init__(data_preprocessor=student_model.data_preprocessor)
         self.student: BaseDetector = student_model
@@ -186,7 +186,7 @@ class TeacherStudentDetector(BaseDetector):
             if teacher is not None:
                 teacher_config = resolve_model_config(teacher, teacher_options, key="teacher")
                 check_model_keys(teacher_config, "model.teacher")
-                teacher_model = build_detector(without_pretrained(teacher_config))
+                teacher_model = build_detector(without_pretrained(teacher_config), "model.teacher")
                 weights = _fill_teacher(teacher_model, teacher_ckpt)
             terms, self._schedules = build_terms(distill or {})
             self.distill = AtLeastFloat32(terms)

@@ -1,7 +1,6 @@
 """Loading of configs as the command-line tools do."""
 
 import copy
-import os.path as osp
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,12 +8,17 @@ from typing import Any
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
-from tbd.detectors.named_types import with_named_types
+from tbd.detectors.config_file import read_config
 
 DATA_ROOT = "data_root"
 
 
-def load_config(config: str | Config, options: Mapping[str, Any] | None = None) -> Config:
+def load_config(
+    config: str | Config,
+    options: Mapping[str, Any] | None = None,
+    *,
+    needs_model: bool = False,
+) -> Config:
     """Load a config and merge options of the command line over it.
 
     All modules of MMDetection are registered and its scope becomes the default
@@ -27,17 +31,25 @@ def load_config(config: str | Config, options: Mapping[str, Any] | None = None) 
             key means more than in MMDetection: ``data_root`` moves the whole data
             set, see :func:`move_data_root`. It is applied first; every other option
             is merged as MMEngine does.
+        needs_model: Whether it is to hold a model.
 
     Raises:
-        FileNotFoundError: There is no such config file.
-        ValueError: ``data_root`` is given but the config has none to replace.
+        FileNotFoundError: There is no such config file, or one that it inherits is not there.
+        ImportError: What it imports is not there.
+        ValueError: It is no config, or ``data_root`` is given but it has none to replace.
     """
     register_all_modules(init_default_scope=True)
-    cfg = copy.deepcopy(config) if isinstance(config, Config) else _read(config)
+    cfg = copy.deepcopy(config) if isinstance(config, Config) else read_config(config)
     options = dict(options or {})
     if DATA_ROOT in options:
         move_data_root(cfg, options.pop(DATA_ROOT))
     cfg.merge_from_dict(options)
+    model = cfg.get("model")
+    if needs_model and not (isinstance(model, Mapping) and "type" in model):
+        raise ValueError(
+            f"{cfg.filename or 'the config'}: model={model!r} must be the dict of a detector, with "
+            "its type. Give a full config, not one of the files that it inherits."
+        )
     return cfg
 
 
@@ -49,29 +61,6 @@ def config_name(config: str | Config) -> str:
     if isinstance(config, Config):
         return Path(config.filename).stem if config.filename else str(config.model.type)
     return Path(config.rpartition("::")[2]).stem
-
-
-def _read(path: str) -> Config:
-    if "::" in path:
-        path = _find(path)
-    if not osp.isfile(path):
-        raise FileNotFoundError(f"there is no config file at {osp.abspath(path)}")
-    return with_named_types(Config.fromfile(path))
-
-
-def _find(name: str) -> str:
-    """File of a config that ships with a package."""
-    package, _, inside = name.partition("::")
-    try:
-        path, _ = Config._get_cfg_path(name, "")
-    except FileNotFoundError as error:
-        if package == "tbd":
-            raise
-        raise FileNotFoundError(
-            f"{name}: {package} ships no config {inside!r} ({error}); look for its name in that "
-            "folder."
-        ) from None
-    return str(path)
 
 
 def move_data_root(cfg: Config, new_root: str) -> None:

@@ -81,7 +81,7 @@ def check_config(cfg: Config) -> None:
             meant = f"; did you mean dataset by {near[0]}?" if near else "; give it one."
             raise ValueError(f"{split}_dataloader has no dataset, but {keys}{meant}")
         if loader is not None:
-            _check_dataset(loader["dataset"], f"{split}_dataloader.dataset")
+            _check_dataset(loader["dataset"], f"{split}_dataloader.dataset", split)
             for name, kind in _LOADER_KINDS.items():
                 check_value(loader.get(name), kind, f"{split}_dataloader.{name}")
     # As a Runner will look for them.
@@ -105,6 +105,15 @@ def check_config(cfg: Config) -> None:
                 f"auto_scale_lr.{key}={_short(value)} is read by nothing; "
                 f"{advice(key, _AUTO_SCALE_LR)}"
             )
+    for split in ("val", "test"):
+        if cfg.get(f"{split}_dataloader") and cfg.get(f"{split}_evaluator") in ([], ()):
+            raise ValueError(
+                f"{split}_evaluator=[] measures nothing; give it a metric, such as "
+                f"dict(type='CocoMetric'), or set {split}_dataloader, {split}_cfg and "
+                f"{split}_evaluator to None."
+            )
+    for name, value in (cfg.get("env_cfg") or {}).items():
+        _refuse_near(name, value, _ENVIRONMENT, "env_cfg.")
     _check_lengths(cfg.get("train_cfg") or {})
     for key, least in _LEAST.items():
         value = cfg._cfg_dict
@@ -149,12 +158,26 @@ def _check_lengths(settings: Mapping[str, Any]) -> None:
         )
 
 
-def _check_dataset(dataset: Any, key: str) -> None:
+def _check_dataset(dataset: Any, key: str, split: str) -> None:
     """Check the keys of a data set, or of those inside a wrapper, that tbd reads itself."""
     check_value(dataset, dict[str, Any], key)
+    if split == "train" and dataset.get("test_mode"):
+        raise ValueError(
+            f"{key}.test_mode={dataset['test_mode']} lets images without boxes in, whatever "
+            "filter_cfg says, and stops at none that cannot be read; set it to False for training."
+        )
+    if dataset.get("pipeline") == []:
+        raise ValueError(f"{key}.pipeline=[] loads nothing; give it the steps that load an image.")
     for name, kind in _DATASET_KINDS.items():
         if dataset.get(name) is not None:
             check_value(dataset[name], kind, f"{key}.{name}")
+    for name, value in (dataset.get("metainfo") or {}).items():
+        if name.lower() in _METAINFO and name not in _METAINFO:
+            raise ValueError(
+                f"{key}.metainfo.{name}={_short(value)} is read by nothing; did you mean "
+                f"{name.lower()}?"
+            )
+        _refuse_near(name, value, _METAINFO, f"{key}.metainfo.")
     for name, folder in (dataset.get("data_prefix") or {}).items():
         check_value(folder, str, f"{key}.data_prefix.{name}")
     for name, value in (dataset.get("filter_cfg") or {}).items():
@@ -165,11 +188,13 @@ def _check_dataset(dataset: Any, key: str) -> None:
     if chosen is not None and ((isinstance(chosen, int) and chosen < 1) or chosen == []):
         raise ValueError(f"{key}.indices={chosen} leaves no image; set how many are to be used.")
     if isinstance(dataset.get("dataset"), Mapping):
-        _check_dataset(dataset["dataset"], f"{key}.dataset")
+        _check_dataset(dataset["dataset"], f"{key}.dataset", split)
     for index, inner in enumerate(dataset.get("datasets") or ()):
-        _check_dataset(inner, f"{key}.datasets[{index}]")
+        _check_dataset(inner, f"{key}.datasets[{index}]", split)
 
 
+_METAINFO = ("classes", "palette")
+_ENVIRONMENT = ("cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit")
 _FILTERS: dict[str, Any] = {"filter_empty_gt": bool, "min_size": int, "bbox_min_size": int | None}
 
 _LOADER_KINDS: dict[str, Any] = {
@@ -221,6 +246,12 @@ _KINDS: dict[str, Any] = {
     "data_root": str,
     "env_cfg": dict[str, Any],
     "env_cfg.mp_cfg": dict[str, Any],
+    "launcher": Literal["none", "pytorch", "slurm", "mpi"],
+    "log_level": Literal["NOTSET", "DEBUG", "INFO", "WARNING", "WARN", "ERROR", "CRITICAL"],
+    "default_hooks.logger.interval": int,
+    "optim_wrapper.accumulative_counts": int,
+    "optim_wrapper.optimizer.weight_decay": float,
+    "train_cfg.dynamic_intervals": list[tuple[int, int]],
     "env_cfg.cudnn_benchmark": bool,
     "env_cfg.dist_cfg": dict[str, Any],
     "env_cfg.dist_cfg.timeout": float,
@@ -263,6 +294,9 @@ _LEAST = {
     "auto_scale_lr.base_batch_size": 1,
     "env_cfg.dist_cfg.timeout": 1,
     "log_processor.window_size": 1,
+    "default_hooks.logger.interval": 1,
+    "optim_wrapper.accumulative_counts": 1,
+    "optim_wrapper.optimizer.weight_decay": 0,
     "train_dataloader.batch_size": 1,
     "train_dataloader.num_workers": 0,
 }
@@ -346,6 +380,11 @@ def _check_hook(hook: Mapping[str, Any], place: str) -> None:
                 "epochs (or iterations) between two, or -1 if none is wanted."
             )
         template = hook.get("filename_tmpl")
+        if isinstance(template, str) and "/" in template:
+            raise ValueError(
+                f"{place}.filename_tmpl={template!r} must be the name of a file; name the folder "
+                "by work_dir, where a resumed run looks for it."
+            )
         if isinstance(template, str) and "{" not in template:
             raise ValueError(
                 f"{place}.filename_tmpl={template!r} gives all checkpoints one name; write {{}} "
@@ -378,6 +417,16 @@ def _check_optimizer(wrapper: Mapping[str, Any]) -> None:
     optimizer = wrapper.get("optimizer")
     if isinstance(optimizer, Mapping) and "lr" in optimizer:
         _check_not_negative(optimizer["lr"], "optim_wrapper.optimizer.lr")
+        if optimizer["lr"] == 0:
+            raise ValueError(
+                "optim_wrapper.optimizer.lr=0 trains nothing: the student would be exported with "
+                "the weights that it starts from; set a positive rate."
+            )
+    momentum = optimizer.get("momentum") if isinstance(optimizer, Mapping) else None
+    if _is_number(momentum) and not 0 <= momentum < 1:
+        raise ValueError(
+            f"optim_wrapper.optimizer.momentum={momentum} must be 0 or more and below 1."
+        )
     _check_clipping(wrapper.get("clip_grad"), "optim_wrapper.clip_grad")
     settings = wrapper.get("paramwise_cfg")
     for name, factors in ((settings or {}).get("custom_keys") or {}).items():
@@ -408,13 +457,22 @@ def _check_schedulers(settings: Any) -> None:
         for name in _RATES if isinstance(scheduler, Mapping) else ():
             if scheduler.get(name) is not None:
                 _check_not_negative(scheduler[name], f"{place}.{name}")
-        period = scheduler.get("T_max") if isinstance(scheduler, Mapping) else None
-        if period is not None:
-            check_value(period, int, f"{place}.T_max")
-            if period < 1:
-                raise ValueError(f"{place}.T_max={period} must be 1 or more.")
+        for name in _PERIODS if isinstance(scheduler, Mapping) else ():
+            period = scheduler.get(name)
+            if period is not None:
+                check_value(period, int, f"{place}.{name}")
+                if period < 1:
+                    raise ValueError(f"{place}.{name}={period} must be 1 or more.")
+        milestones = scheduler.get("milestones") if isinstance(scheduler, Mapping) else None
+        if milestones is not None and any(_is_number(p) and p < 1 for p in milestones):
+            raise ValueError(f"{place}.milestones={list(milestones)} must be 1 or more, all.")
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+_PERIODS = ("T_max", "step_size")
 _RATES = ("gamma", "factor", "start_factor", "end_factor", "eta_min", "eta_min_ratio", "power")
 
 

@@ -181,8 +181,11 @@ def _report_at_start(source: AnnotationSource) -> DataReport:
     many = osp.isfile(source.file) and osp.getsize(source.file) > _MOST_IMAGES * bytes_of_one
     found = report(source, "none" if many else "header")
     if faults := found.of("stop"):
+        place = ""
+        if any("not there" in str(fault) for fault in faults):
+            place = f"Images are looked for in {source.image_folder!r}, see data_prefix. "
         raise ValueError(
-            f"{source.key}.ann_file={source.file!r} has {'; '.join(map(str, faults))}. "
+            f"{source.key}.ann_file={source.file!r} has {'; '.join(map(str, faults))}. {place}"
             "Mend the file, or let tbd check-data --fix FOLDER write a cleaned copy."
         )
     return found

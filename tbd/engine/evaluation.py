@@ -53,7 +53,7 @@ def evaluate(
     """
     if out is not None and not out.endswith((".pkl", ".pickle")):
         raise ValueError(f"--out: {out!r} must end in .pkl or .pickle")
-    cfg = load_config(config, options)
+    cfg = load_config(config, options, needs_model=True)
     cfg.work_dir = resolve_work_dir(cfg, config, work_dir)
     cfg.model = resolve_model_config(cfg.model)
     cfg.load_from = None

@@ -43,7 +43,7 @@ def export_student(
         FileNotFoundError: The config or the checkpoint does not exist.
         ValueError: The checkpoint does not fit the config's student.
     """
-    cfg = load_config(config, options)
+    cfg = load_config(config, options, needs_model=True)
     model_config = resolve_model_config(cfg.model)
     loaded = load_checkpoint(checkpoint)
     load_strictly(build_detector(model_config), loaded, f"checkpoint={checkpoint!r}")

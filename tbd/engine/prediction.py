@@ -119,7 +119,7 @@ def _load(
                 f"there is no config beside {checkpoint}: give it with --config. (The one inside "
                 "the checkpoint is a program, which is not run.)"
             )
-    cfg = load_config(config, options)
+    cfg = load_config(config, options, needs_model=True)
     cfg.model = resolve_model_config(cfg.model)
     detector = build_detector(without_pretrained(cfg.model)).eval()
     loaded = load_checkpoint(checkpoint)

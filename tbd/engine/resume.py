@@ -125,7 +125,10 @@ def _load_training_checkpoint(path: Path) -> dict[str, Any]:
                 raise ValueError(f"it is damaged, {broken} fails its checksum")
     missing = [key for key in ("meta", "message_hub", "optimizer") if key not in checkpoint]
     if missing:
-        raise ValueError(f"it is no training checkpoint, it lacks {', '.join(missing)}")
+        raise ValueError(
+            f"it is no training checkpoint, it lacks {', '.join(missing)}; give one that "
+            "a training wrote, or start a new one from its weights by load_from"
+        )
     if found := first_non_finite(checkpoint.get("state_dict", {})):
         raise ValueError(f"the training had failed when it was written, its {found}")
     return checkpoint

@@ -81,7 +81,7 @@ def train(
         FileNotFoundError: The config, a checkpoint to resume or an annotation file is missing.
         ValueError: An option does not fit the config or the machine.
     """
-    cfg = load_config(config, options)
+    cfg = load_config(config, options, needs_model=True)
     check_config(cfg)
     check_strategy(cfg)
     cfg.work_dir = resolve_work_dir(cfg, config, work_dir)

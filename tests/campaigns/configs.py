@@ -55,7 +55,7 @@ def train_from(content: dict[str, Any], work_dir: Path) -> None:
     for kind in (MMLogger, MessageHub, Visualizer, DetLocalVisualizer):
         kind._instance_dict.clear()
     try:
-        with patch("tbd.engine.training.load_config", lambda *_: Config(content)):
+        with patch("tbd.engine.training.load_config", lambda *_, **__: Config(content)):
             train("mutated.py", str(work_dir))
     finally:
         shutil.rmtree(work_dir, ignore_errors=True)

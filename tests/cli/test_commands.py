@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from parsed import without_files
 from tiny_run import ROOT, process_environment
 
 import tbd
@@ -57,6 +58,7 @@ def test_an_example_of_the_help_is_accepted(name, capsys, monkeypatch):
     text = printed_help(name, "--help", capsys=capsys)
     example = text.partition("example:\n")[2].replace("\\\n", " ").split()
     parsed = []
+    without_files(monkeypatch)
     monkeypatch.setattr(f"tbd.cli.{name.replace('-', '_')}.run", parsed.append)
     main(example[1:])
     assert len(parsed) == 1
@@ -102,6 +104,8 @@ def test_the_tool_is_a_door_to_the_command(name):
         ["train", "config.py", "--cfg-options", "data_root"],
         ["compare", "config.py", "--cfg-options", "=1"],
         ["train", "no/such/config.py"],
+        ["train", __file__, "--work-dir", "a", "--work-dir", "b"],
+        ["train", __file__, "--cfg-options", "a=1", "--cfg-options", "a=2"],
         ["train", "tbd::no_such_config.py"],
         ["analyze", "config.py"],
         ["analyze", "a.py", "a.pth", "--names", "a", "b"],
@@ -138,6 +142,7 @@ def test_an_interruption_ends_without_a_traceback(monkeypatch, capsys):
     def interrupted(args):
         raise KeyboardInterrupt
 
+    without_files(monkeypatch)
     monkeypatch.setattr("tbd.cli.train.run", interrupted)
     with pytest.raises(SystemExit) as error:
         main(["train", "some_config.py"])
@@ -158,6 +163,7 @@ def test_an_interruption_while_a_command_is_imported_has_no_traceback_either(mon
 
 
 def test_the_traceback_comes_back_on_demand(monkeypatch, capsys):
+    without_files(monkeypatch)
     with pytest.raises(FileNotFoundError, match=r"no/such/config\.py"):
         main(["train", "no/such/config.py", "--traceback"])
     monkeypatch.setenv(TRACEBACK_VARIABLE, "1")
@@ -170,6 +176,7 @@ def test_the_traceback_comes_back_on_demand(monkeypatch, capsys):
 
 def test_an_error_that_nobody_foresaw_keeps_its_traceback(monkeypatch):
     # The same type as the errors of tbd, but from elsewhere.
+    without_files(monkeypatch)
     monkeypatch.setattr("tbd.cli.train.train", lambda *args, **kwargs: int("one"))
     with pytest.raises(ValueError, match="invalid literal"):
         main(["train", "config.py"])
@@ -213,7 +220,7 @@ def test_the_package_can_be_run():
     )
     assert run.returncode == 2
     assert run.stderr.splitlines()[-1] == (
-        "tbd train: error: there is no config file at /no/such/config.py"
+        "tbd train: error: argument CONFIG: there is no config file at /no/such/config.py; give another."
     )
 
 
@@ -224,9 +231,9 @@ def test_the_version_is_that_of_the_package(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["none.json"], "there is no annotation file at"),
+        (["none.json"], "argument CONFIG_OR_JSON: there is no file or folder 'none.json' in"),
         (["."], "is a folder; give a config, or one .json file"),
-        (["none.json", "--images", "nowhere"], "--images nowhere: there is no such folder"),
+        ([__file__, "--images", "nowhere"], "--images: there is no file or folder 'nowhere' in"),
     ],
 )
 def test_check_data_says_what_it_is_not_given(arguments, message, capsys):

@@ -1,6 +1,7 @@
 import pytest
+from parsed import without_files
 
-from tbd.cli import run_command
+from tbd.cli import run_command, values
 
 
 @pytest.mark.parametrize(
@@ -17,7 +18,38 @@ from tbd.cli import run_command
         ),
     ],
 )
-def test_numbers_out_of_range_are_refused(capsys, command, arguments, message):
+def test_numbers_out_of_range_are_refused(capsys, monkeypatch, command, arguments, message):
+    without_files(monkeypatch)
     with pytest.raises(SystemExit, match="2"):
         run_command(command, arguments)
     assert message in capsys.readouterr().err
+
+
+def test_options_of_the_config_add_up(monkeypatch):
+    without_files(monkeypatch)
+    seen = []
+    monkeypatch.setattr("tbd.cli.train.run", seen.append)
+    run_command("train", ["run.py", "--cfg-options", "a=1", "b=x", "--cfg-options", "c.d=2"])
+    assert seen[0].cfg_options == {"a": 1, "b": "x", "c.d": 2}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--work-dir", "a", "--work-dir", "b"], "--work-dir: 'a' and 'b' are given; give it once"),
+        (["--cfg-options", "a=1", "a=2"], "'a' is set twice, in 'a=1 a=2'; set it once"),
+        (["--cfg-options", "a=1", "--cfg-options", "a=1"], "'a' is set twice"),
+    ],
+)
+def test_what_is_given_twice_is_refused(capsys, monkeypatch, arguments, message):
+    without_files(monkeypatch)
+    with pytest.raises(SystemExit, match="2"):
+        run_command("train", ["run.py", *arguments])
+    assert message in capsys.readouterr().err
+
+
+def test_looking_whether_a_place_can_be_written_leaves_no_trace(tmp_path):
+    for check in (values.output_folder, values.output_file(".json")):
+        place = str(tmp_path / "a" / "b.json")
+        assert check(place) == place
+    assert not list(tmp_path.iterdir())

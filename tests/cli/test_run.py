@@ -43,7 +43,7 @@ def test_the_tools_of_mmdetection_are_found(tool):
     [
         ("no/such.py", "there is no script at"),
         ("mmdet::tools/no.py", "there is no script at"),
-        ("nosuchpackage::tools/test.py", "nosuchpackage is not installed"),
+        ("nosuchpackage::tools/test.py", "'nosuchpackage' is not installed"),
     ],
 )
 def test_a_missing_script_is_named(name, message):

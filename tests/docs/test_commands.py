@@ -10,6 +10,7 @@ from importlib import import_module
 
 import pytest
 from documents import PAGES, ROOT, blocks, commands, files_of, prose
+from parsed import without_files
 
 from tbd.cli import run_command
 from tbd_command import COMMANDS
@@ -24,6 +25,7 @@ def parse(subcommand: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(
         import_module(f"tbd.cli.{subcommand.replace('-', '_')}"), "run", lambda args: None
     )
+    without_files(monkeypatch)
     run_command(subcommand, arguments, prog=f"tbd {subcommand}")
 
 

@@ -99,6 +99,37 @@ def config(tmp_path, **options):
         ({"randomness.deterministic": "no"}, r"randomness\.deterministic='no' must be True or"),
         ({"auto_scale_lr": dict(enable=True, base_batch_size=0)}, "base_batch_size=0 must be 1"),
         ({"default_scope": "mmdett"}, "default_scope='mmdett' is no package.*mmdet"),
+        # Values that a run would take, and that do nothing or harm.
+        ({"train_dataloader.dataset.test_mode": True}, r"dataset\.test_mode=True lets images"),
+        ({"train_dataloader.dataset.pipeline": []}, r"dataset\.pipeline=\[\] loads nothing"),
+        (
+            {"train_dataloader.dataset.metainfo": dict(CLASSES=("bar",))},
+            r"metainfo\.CLASSES=.* did you mean classes",
+        ),
+        (
+            {"train_dataloader.dataset.metainfo": dict(clases=("bar",))},
+            r"metainfo\.clases=.* did you mean .*classes",
+        ),
+        ({"val_evaluator": []}, r"val_evaluator=\[\] measures nothing; give it a metric"),
+        ({"test_evaluator": []}, r"test_evaluator=\[\] measures nothing; give it a metric"),
+        ({"env_cfg.cudnn_benchmrk": True}, r"env_cfg\.cudnn_benchmrk=True.*cudnn_benchmark\?"),
+        ({"launcher": "pytorc"}, "launcher='pytorc' must be 'none' or"),
+        ({"log_level": 3}, "log_level=3 must be"),
+        ({"optim_wrapper.optimizer.lr": 0}, r"optimizer\.lr=0 trains nothing"),
+        ({"optim_wrapper.optimizer.momentum": 2.0}, r"momentum=2\.0 must be 0 or more and below"),
+        ({"optim_wrapper.accumulative_counts": 0}, r"accumulative_counts=0 must be 1 or more"),
+        (
+            {"default_hooks.checkpoint.filename_tmpl": "../../x_{}.pth"},
+            r"filename_tmpl='\.\./\.\./x_\{\}\.pth' must be the name of a file",
+        ),
+        (
+            {"param_scheduler": [dict(type="MultiStepLR", milestones=[-3])]},
+            r"milestones=\[-3\] must be 1 or more",
+        ),
+        (
+            {"param_scheduler": [dict(type="StepLR", step_size=0)]},
+            r"step_size=0 must be 1 or more",
+        ),
     ],
 )
 def test_what_a_run_would_pass_over_is_refused(tmp_path, options, message):
@@ -158,6 +189,17 @@ def test_none_of_mmdetections_configs_is_complained_of():
             "loss_weight=-1 must not be negative",
         ),
         (dict(neck=dict(no_norm_on_lateral="no")), r"neck\.no_norm_on_lateral='no' must be True"),
+        (
+            dict(test_cfg=dict(nms=dict(iou_thresold=0.5))),
+            r"student\.test_cfg\.nms\.iou_thresold=0\.5 .* did you mean iou_threshold\?",
+        ),
+        (dict(test_cfg=dict(nms=dict(type="nmms"))), r"nms\.type='nmms' .* did you mean 'nms'"),
+        (dict(backbone=None), r"model\.student\.backbone=None leaves RetinaNet without"),
+        (dict(bbox_head=None), "model.student: the detector RetinaNet cannot be built"),
+        (
+            dict(train_cfg=dict(assigner=dict(pos_iou_thrr=0.5))),
+            "model.student: the detector RetinaNet cannot be built: .*pos_iou_thrr",
+        ),
     ],
 )
 def test_values_that_mean_nothing_to_the_student_are_refused(options, message):

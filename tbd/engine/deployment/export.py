@@ -174,7 +174,7 @@ def export_onnx(
     how = how or OnnxOptions()
     path = Path(out_dir) / f"{filename}.onnx"
     _check(how, path)
-    cfg = load_config(config, options)
+    cfg = load_config(config, options, needs_model=True)
     cfg.model = resolve_model_config(cfg.model)
     if how.evaluate:
         check_data(cfg, ("test",))

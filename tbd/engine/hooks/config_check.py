@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 
 from tbd.arguments import advice
 from tbd.engine.config_check import check_config, check_custom_keys
+from tbd.engine.effects import check_effects
 from tbd.registry import HOOKS
 
 
@@ -27,6 +28,8 @@ class ConfigCheckHook(Hook):
             ValueError: A name is misspelt, or a value has no effect or a harmful one.
         """
         check_config(runner.cfg)
+        for warning in check_effects(runner):
+            runner.logger.warning(warning)
         names = [name for name, _ in runner.model.named_parameters()]
         unused = check_custom_keys(runner.cfg.get("optim_wrapper") or {}, names)
         if unused:

@@ -38,6 +38,11 @@ class StopDistillationHook(MilestoneHook):
             ("epoch", self.epoch, runner.max_epochs),
             ("iteration", self.iteration, runner.max_iters),
         ):
+            if value == 0:
+                raise ValueError(
+                    f"custom_hooks: tbd.StopDistillationHook is set with {unit}=0, so that nothing "
+                    f"is distilled at all; set it to 1 or more, or train the student alone."
+                )
             if value is not None and value >= end:
                 raise ValueError(
                     f"custom_hooks: tbd.StopDistillationHook is set with {unit}={value}, which a "

@@ -292,7 +292,8 @@ def _check_arguments(
         )
     if baseline is not None and config_name(baseline) not in [config_name(c) for c in configs]:
         raise ValueError(
-            f"--baseline {baseline} is not among the compared configs {list(configs)}."
+            f"--baseline {baseline!r} is not among the compared configs; name one of "
+            f"{list(configs)}."
         )
 
 

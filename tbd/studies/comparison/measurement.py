@@ -17,10 +17,11 @@ from tbd.compat import load_checkpoint
 from tbd.detectors import resolve_model_config
 from tbd.detectors.model_config import build_detector
 from tbd.detectors.weights import load_strictly
+from tbd.engine.config_options import parse_options
 from tbd.engine.evaluation import evaluate
 from tbd.evaluation.long_tail import GROUPS
 from tbd.studies.comparison.class_aps import class_aps, with_classwise
-from tbd.studies.comparison.runs import Run, parse_options
+from tbd.studies.comparison.runs import Run
 from tbd.studies.glossary import in_studies
 
 _HARMONY = (

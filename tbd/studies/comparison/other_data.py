@@ -63,17 +63,19 @@ def find_test_data(path: str | Path) -> TestData:
         parsed["annotations"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"--test-data {file} is not in COCO's format, which has images, annotations and "
-            f"categories: {error!r}."
+            f"--test-data {file} is not in COCO's format ({type(error).__name__}); a file needs "
+            "images, annotations and categories."
         ) from error
     if not names:
-        raise ValueError(f"--test-data {file} lists no images.")
+        raise ValueError(f"--test-data {file} lists no images; give a file with some.")
     folders = [(file.parent / name).resolve() for name in _IMAGE_FOLDERS]
     for folder in folders:
         if (folder / names[0]).is_file():
             return TestData(file, folder, classes, hashlib.sha256(content).hexdigest())
     looked = ", ".join(map(str, folders))
-    raise FileNotFoundError(f"--test-data: {names[0]} of {file} is in none of {looked}.")
+    raise FileNotFoundError(
+        f"--test-data: {names[0]} of {file} is in none of {looked}; put the images beside it."
+    )
 
 
 def _annotation_file(path: Path) -> Path:
@@ -85,7 +87,8 @@ def _annotation_file(path: Path) -> Path:
         return (named or found)[0]
     if not found:
         raise FileNotFoundError(
-            f"--test-data {path}: no such file, and no folder with an annotation file (*.json)."
+            f"--test-data {path}: no such file, and no folder with an annotation file (*.json); "
+            "give one."
         )
     raise ValueError(
         f"--test-data {path} holds several annotation files, {', '.join(map(str, found))}; name "

@@ -1,6 +1,5 @@
 """The runs of a comparison: what decides on their result, and what is kept of them."""
 
-import argparse
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -8,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from tbd.detectors import resolve_model_config
 from tbd.detectors.model_config import WRAPPER_TYPES
 from tbd.engine.config import config_name, load_config
+from tbd.engine.config_options import parse_options
 from tbd.files import write_file
 
 RUN_FILE = "run.json"
@@ -51,7 +51,7 @@ class Run:
 
     def load(self) -> Config:
         """Load the config with the options merged."""
-        return load_config(self.config, parse_options(self.options))
+        return load_config(self.config, parse_options(self.options), needs_model=True)
 
     def final_checkpoint(self) -> str:
         """Find the checkpoint that the training ended with.
@@ -66,13 +66,6 @@ class Run:
             )
         # The folder may have been moved since the training wrote an absolute path.
         return str(self.folder / Path(pointer.read_text().strip()).name)
-
-
-def parse_options(options: Sequence[str]) -> dict[str, Any]:
-    """Parse ``key=value`` strings as ``--cfg-options`` does."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--cfg-options", nargs="*", action=DictAction, default={})
-    return dict(parser.parse_args(["--cfg-options", *options]).cfg_options)
 
 
 def make_run(
@@ -91,7 +84,7 @@ def make_run(
         The run, not started.
     """
     all_options = [*options, f"randomness.seed={seed}"]
-    cfg = load_config(config, parse_options(all_options))
+    cfg = load_config(config, parse_options(all_options), needs_model=True)
     content: dict[str, Any] = {"config": cfg.to_dict()}
     for key in ("work_dir", ORIGIN):
         content["config"].pop(key, None)

@@ -108,7 +108,9 @@ def _check_names(subjects: Sequence[Subject], teacher: str | None, baseline: str
         raise ValueError(f"--names: {', '.join(map(repr, strange))} cannot be a folder's name.")
     for option, name in (("--teacher", teacher), ("--baseline", baseline)):
         if name is not None and name not in names:
-            raise ValueError(f"{option} {name} is none of {', '.join(names)}.")
+            raise ValueError(
+                f"{option} {name} is none of the detectors; name one of {', '.join(names)}."
+            )
     if teacher is not None and baseline is None:
         raise ValueError(f"--teacher {teacher}: the gap to which detector? Give --baseline NAME.")
 

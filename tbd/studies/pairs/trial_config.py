@@ -43,7 +43,7 @@ def trial_config(config: str, work_dir: str, full_width: bool = False) -> Config
         work_dir: Folder of the trial.
         full_width: Keep the detectors' widths.
     """
-    cfg = load_config(config)
+    cfg = load_config(config, needs_model=True)
     if cfg.model.type not in WRAPPER_TYPES:
         cfg.model = dict(type=WRAPPER_TYPES[0], student=cfg.model, teacher=cfg.model, distill={})
     model = cfg.model

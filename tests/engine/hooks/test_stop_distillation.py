@@ -53,8 +53,10 @@ def test_a_resumed_run_stays_stopped(options):
     assert distilled_steps(StopDistillationHook(**options), Distilling(), 4, 3, start=2) == []
 
 
-def test_zero_never_distills():
-    assert distilled_steps(StopDistillationHook(epoch=0), Distilling(), 1, 2) == []
+@pytest.mark.parametrize("options", [dict(epoch=0), dict(iteration=0)])
+def test_a_distillation_that_never_begins_is_refused(options):
+    with pytest.raises(ValueError, match="=0, so that nothing is distilled at all; set it to 1"):
+        distilled_steps(StopDistillationHook(**options), Distilling(), 2, 3)
 
 
 @pytest.mark.parametrize(

@@ -232,7 +232,9 @@ def test_arguments_that_do_not_fit(folder):
         analyze([Subject("a/b", subject.config, subject.checkpoint)], folder / "out")
     with pytest.raises(ValueError, match=r"no image number 8; the data set has 8 images"):
         analyze([subject], folder / "out", AnalysisSettings(pictures=(0, 8)))
-    with pytest.raises(ValueError, match=r"--baseline best is none of plain"):
+    with pytest.raises(
+        ValueError, match=r"--baseline 'best' is none of the detectors; name one of plain"
+    ):
         analyze([subject], folder / "out", baseline="best")
     with pytest.raises(ValueError, match=r"--teacher plain: the gap to which detector"):
         analyze([subject], folder / "out", teacher="plain")
