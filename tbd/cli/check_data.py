@@ -92,6 +92,11 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _sources(args: argparse.Namespace) -> Iterable[AnnotationSource]:
+    if args.images and not args.data.endswith(".json"):
+        raise ValueError(
+            f"--images {args.images} is of an annotation file, and {args.data} is a config, which "
+            "says where its images are; leave it out, or set data_prefix by --cfg-options."
+        )
     if args.data.endswith(".json"):
         return [AnnotationSource("", args.data, args.images or "", None)]
     return annotation_sources(load_config(args.data, args.cfg_options), args.split)

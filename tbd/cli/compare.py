@@ -115,6 +115,6 @@ def run(args: argparse.Namespace) -> None:
     if args.configs:
         raise ValueError(
             f"either configs or --terms are compared, not {' '.join(args.configs)} and --terms "
-            f"{' '.join(args.terms)}; leave one out."
+            f"{args.terms}; leave one out."
         )
     compare_terms(args.terms, args.seeds, args.work_dir, pair=args.pair or DEFAULT_PAIR, **settings)

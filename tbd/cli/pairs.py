@@ -13,6 +13,7 @@ import argparse
 
 from tbd.cli import values
 from tbd.compat import configs_dir
+from tbd.engine import load_config
 from tbd.studies.pairs import (
     OTHER_DETECTORS,
     shipped_pairs,
@@ -47,12 +48,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Try the pairs."""
+    for config in args.configs:
+        load_config(config, needs_model=True)
     configs = args.configs or [*shipped_pairs(configs_dir()), *OTHER_DETECTORS]
     trials, errors = try_pairs(
         configs, args.jobs, args.full_width, lambda line: print(line, flush=True)
     )
     if errors:
-        raise SystemExit(f"{len(errors)} of {len(configs)} failed: {', '.join(errors)}")
+        raise ValueError(
+            f"{len(errors)} of {len(configs)} failed: {', '.join(errors)}. Mend them, or leave "
+            "them out; what is wrong stands above."
+        )
     if args.out:
         write_pair_tables(trials, args.out)
         print(f"wrote the tables of {len(trials)} configs to {args.out}")

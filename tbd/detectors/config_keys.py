@@ -137,9 +137,9 @@ def _check_suppression(node: Any, key: str) -> None:
     for name, item in node.items():
         _check_suppression(item, f"{key}.{name}")
     settings = node.get("nms")
-    kind = settings.get("type", "nms") if isinstance(settings, Mapping) else None
-    if kind is None:
+    if not isinstance(settings, Mapping):
         return
+    kind = settings.get("type", "nms")
     if kind not in _SUPPRESSION:
         near = nearest(str(kind), _SUPPRESSION, _NEAR)
         if near is not None:

@@ -46,7 +46,7 @@ def resolve_model_config(
         raise TypeError(f"{key}={model!r} must be a config path or a model dict.")
     if found.get("type") in WRAPPER_TYPES:
         found = resolve_model_config(
-            found["student"], found.get("student_options"), key=f"{key}'s student"
+            found["student"], found.get("student_options"), key=f"{key}.student"
         )
     merged = Config(dict(model=found))
     if options:

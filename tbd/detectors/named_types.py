@@ -4,6 +4,7 @@
 compares and writes names.
 """
 
+import importlib
 from typing import Any
 
 import mmdet.registry
@@ -42,15 +43,34 @@ def _name_types(node: Any) -> bool:
     return changed
 
 
+def _imported(name: str) -> Any:
+    """The class of a dotted name, or None.
+
+    MMEngine's own function looks from the top, attribute by attribute, and takes a function for the
+    module of the same name, as in ``mmdet.models.losses.smooth_l1_loss.L1Loss``.
+    """
+    module, _, last = name.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), last, None)
+    except ImportError:
+        return get_object_from_string(name)
+
+
 def _registered_name(kind: Any) -> Any:
     """The name that a class is registered by, or what was given where there is none."""
     # A dotted name is how MMEngine writes a class that a config imports.
     is_dotted = isinstance(kind, str) and kind.count(".") > 1
-    cls = get_object_from_string(kind) if is_dotted else kind
+    cls = _imported(kind) if is_dotted else kind
     name = getattr(cls, "__name__", None)
     if name is None or isinstance(cls, str):
         return kind
     scoped = f"tbd.{name}" if str(cls.__module__).startswith("tbd.") else name
     if any(registry.get(scoped) is cls for registry in _REGISTRIES):
         return scoped
+    for registry in _REGISTRIES:
+        # Some are registered by another name, such as PretrainedInit as Pretrained.
+        for node in (registry, registry.parent):
+            for key, value in node.module_dict.items() if node else ():
+                if value is cls:
+                    return key
     return kind if isinstance(kind, str) else f"{cls.__module__}.{name}"

@@ -24,7 +24,7 @@ def build_trial(model: Mapping[str, Any]) -> TeacherStudentDetector:
     """
     config = ConfigDict(model)
     config.student = without_pretrained(
-        resolve_model_config(config.student, config.pop("student_options", None))
+        resolve_model_config(config.student, config.pop("student_options", None), "model.student")
     )
     leave_out_checkpoints(config)
     built: TeacherStudentDetector = MODELS.build(config)

@@ -1,5 +1,6 @@
 """Factor transfer (FT)."""
 
+import inspect
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from tbd.arguments import advice
 from tbd.compat import load_checkpoint
 from tbd.distill.spec import DetectorSpec
 from tbd.distill.term import DistillationTerm
@@ -313,6 +315,13 @@ def _complete(config: Mapping[str, Any]) -> dict[str, Any]:
             f"paraphraser.type={given.get('type')!r} must be 'tbd.ConvAutoEncoder' or "
             "'tbd.ConvVariationalAutoEncoder'."
         )
+    known = [*inspect.signature(kind).parameters, "type"]
+    for key in given:
+        if key not in known:
+            raise ValueError(
+                f"paraphraser.{key}={given[key]!r} is no argument of {kind.__name__}; "
+                f"{advice(str(key), known)}"
+            )
     settled = sorted({"in_channels", "channels", "output"} & given.keys())
     if settled:
         raise ValueError(

@@ -37,6 +37,11 @@ class FeatureTerm(DistillationTerm):
         super().__init__(loss_weight)
         for level, weight in enumerate(level_weights or ()):
             check_not_negative(**{f"level_weights[{level}]": weight})
+        if level_weights and not any(level_weights):
+            raise ValueError(
+                f"level_weights={tuple(level_weights)} must not all be 0: nothing would be "
+                "distilled; drop the term instead, distill=dict(NAME=None)."
+            )
         self.adaptation = adaptation
         self.adaptations = nn.ModuleList()
         self.level_weights = None if level_weights is None else tuple(map(float, level_weights))

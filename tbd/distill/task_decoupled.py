@@ -127,6 +127,11 @@ class TaskDecoupledFeatureDistillation(DistillationTerm):
                     f"task_weights={tuple(task_weights)} must be two finite numbers >= 0: "
                     "(classification, localization)."
                 )
+            if not any(task_weights):
+                raise ValueError(
+                    f"task_weights={tuple(task_weights)} must not both be 0: nothing would be "
+                    "distilled; drop the term instead, distill=dict(NAME=None)."
+                )
             self.fixed_weights = (float(task_weights[0]), float(task_weights[1]))
 
     def connect(self, student: DetectorSpec, teacher: DetectorSpec) -> None:

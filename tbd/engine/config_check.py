@@ -422,7 +422,7 @@ def _check_optimizer(wrapper: Mapping[str, Any]) -> None:
                 "optim_wrapper.optimizer.lr=0 trains nothing: the student would be exported with "
                 "the weights that it starts from; set a positive rate."
             )
-    momentum = optimizer.get("momentum") if isinstance(optimizer, Mapping) else None
+    momentum: Any = optimizer.get("momentum") if isinstance(optimizer, Mapping) else None
     if _is_number(momentum) and not 0 <= momentum < 1:
         raise ValueError(
             f"optim_wrapper.optimizer.momentum={momentum} must be 0 or more and below 1."

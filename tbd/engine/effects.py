@@ -32,7 +32,7 @@ def check_effects(runner: Runner) -> list[str]:
     by_epoch = not isinstance(runner.train_loop, IterBasedTrainLoop)
     settings = runner.cfg.get("param_scheduler") or []
     schedulers = settings if isinstance(settings, list | tuple) else [settings]
-    found = []
+    found: list[str] = []
     for index, scheduler in enumerate(schedulers):
         if isinstance(scheduler, Mapping):
             key = f"param_scheduler[{index}]" if schedulers is settings else "param_scheduler"

@@ -146,7 +146,7 @@ def _read(path: Path) -> np.ndarray:
     except cv2.error:  # of a file of zero bytes
         image = None
     if image is None:
-        raise ValueError(f"{path} is not an image that OpenCV reads")
+        raise ValueError(f"{path} is not an image that OpenCV reads; give another")
     return np.asarray(image)
 
 

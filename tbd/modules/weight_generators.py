@@ -45,6 +45,11 @@ def build_weight_generator(
         kind = {"type": _KINDS[kind], "hidden_channels": hidden_channels}
     config = dict(kind)
     cls = MODELS.get(config["type"]) if isinstance(config["type"], str) else config["type"]
+    if not isinstance(cls, type):
+        raise ValueError(
+            f"weight_generator.type={config['type']!r} must be a registered network, such as "
+            "'tbd.TaskWeightGenerator'."
+        )
     if cls is RecurrentTaskWeightGenerator:
         config.setdefault("num_levels", num_levels)
     return MODELS.build(config)

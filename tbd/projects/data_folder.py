@@ -73,7 +73,8 @@ def read_data(root: Path, val_share: float, seed: int) -> Data:
         )
     if not kinds:
         raise FileNotFoundError(
-            f"--data {root} holds no annotations that are known: {_FORMATS}.{_hint(root)}"
+            f"--data {root} holds no annotations that are known; give one "
+            f"with {_FORMATS}.{_hint(root)}"
         )
     notes: list[str] = []
     if jsons:

@@ -15,9 +15,11 @@ from typing import Any
 from yapf.yapflib.yapf_api import FormatCode  # type: ignore[import-untyped]
 
 from tbd.compat import load_checkpoint
+from tbd.detectors import build_detector, resolve_model_config
 from tbd.detectors.classes import checkpoint_classes
 from tbd.detectors.quiet import quiet_logger
 from tbd.detectors.trial import build_trial
+from tbd.detectors.weights import without_pretrained
 from tbd.distill import UnsuitablePairError
 from tbd.engine.config import load_config
 from tbd.files import write_file
@@ -34,6 +36,8 @@ _MANY_CLASSES = 1000
 _CLASSES = "classes = ()"
 
 # What is distilled by, the first that the pair can carry.
+# Of weights as trainings write them: of several processes, of a distilled student.
+_PREFIXES = ("", "module.", "student.", "module.student.")
 _TERMS = {
     "TBD": None,
     "DETRDistill": {"detrdistill": {"type": "tbd.QueryDistillation", "negative_weight": 0.0}},
@@ -113,7 +117,7 @@ def new_project(
     }
     found = read_data(Path(data), val_share, seed)
     _check_masks(recipes, found)
-    ready, notes = _checkpoint(teacher_ckpt, found.train.classes)
+    ready, notes = _checkpoint(teacher_ckpt, found.train.classes, recipes["teacher"])
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
@@ -132,7 +136,7 @@ def new_project(
             for name, recipe in recipes.items()
             if len(found.train.classes) > _MANY_CLASSES
         }
-        method = _write_distilled(draft, target, str(checkpoint), many)
+        method = _write_distilled(draft, target, str(checkpoint), many, recipes["student"])
         _move(draft, target)
     trained = [name for name in CONFIGS if not (ready and name == "teacher")]
     order = [name for name in ("teacher", "distilled", "student") if name in trained]
@@ -152,11 +156,23 @@ def _check_masks(recipes: Mapping[str, Recipe], data: Data) -> None:
             )
 
 
-def _checkpoint(checkpoint: str | None, classes: Sequence[str]) -> tuple[bool, tuple[str, ...]]:
+def _checkpoint(
+    checkpoint: str | None, classes: Sequence[str], teacher: Recipe
+) -> tuple[bool, tuple[str, ...]]:
     """Whether a checkpoint's teacher knows the classes, and what to say of it."""
     if checkpoint is None:
         return False, ()
-    known = checkpoint_classes(load_checkpoint(checkpoint))
+    loaded = load_checkpoint(checkpoint)
+    weights = loaded.get("state_dict", loaded)
+    with quiet_logger():
+        detector = build_detector(without_pretrained(resolve_model_config(teacher.cfg.model)))
+    names = {f"{start}{name}" for name in detector.state_dict() for start in _PREFIXES}
+    if not names & set(weights):
+        raise ValueError(
+            f"--teacher-ckpt {checkpoint}: none of its {len(weights)} weights is one of "
+            f"{teacher.name}; give a checkpoint of that detector."
+        )
+    known = checkpoint_classes(loaded)
     if known is not None and tuple(known) == tuple(classes):
         return True, (f"{checkpoint} knows these classes and teaches as it is",)
     count = "unknown classes" if known is None else f"{len(known)} other classes"
@@ -258,18 +274,31 @@ def _detector_config(name: str, recipe: Recipe, data: Data, target: Path, start:
     return "\n".join(lines)
 
 
-def _write_distilled(draft: Path, target: Path, checkpoint: str, options: Mapping[str, Any]) -> str:
+def _write_distilled(
+    draft: Path, target: Path, checkpoint: str, options: Mapping[str, Any], student: Recipe
+) -> str:
     """Write the distillation by the first method that the pair, with options, can carry."""
     refusals = []
+    bases = "_base_ = ['student.py', 'tbd::_base_/distillation.py']"
+    hooks, standard, imports = "{{_base_.distillation.hooks}}", "{{_base_.distillation.terms}}", []
+    if "custom_imports" in student.cfg:
+        # MMEngine lets no two bases set one key.
+        shipped = load_config("tbd::_base_/distillation.py").distillation
+        hooks, standard = _source(shipped.hooks), _source(shipped.terms)
+        own = student.cfg.custom_imports
+        names = [own["imports"]] if isinstance(own["imports"], str) else list(own["imports"])
+        merged = {**own, "imports": [*names, *([] if "tbd" in names else ["tbd"])]}
+        bases, imports = "_base_ = ['student.py']", [f"custom_imports = {_source(merged)}"]
     for method, terms in _TERMS.items():
-        distill = "{{_base_.distillation.terms}}" if terms is None else _source(terms)
+        distill = standard if terms is None else _source(terms)
         lines = [
             _docstring(f"The distilled student: student.py taught by teacher.py, by {method}.\n"),
             "",
-            "_base_ = ['student.py', 'tbd::_base_/distillation.py']",
+            bases,
             "",
+            *imports,
             f"work_dir = {(target / 'work_dirs' / 'distilled').as_posix()!r}",
-            "default_hooks = {{_base_.distillation.hooks}}",
+            f"default_hooks = {hooks}",
             "model = dict(_delete_=True, type='tbd.TeacherStudentDetector', "
             'student={{_base_.model}}, teacher="{{ fileDirname }}/teacher.py", '
             f"teacher_ckpt={checkpoint!r}, distill={distill})",

@@ -45,7 +45,14 @@ class Recipe:
         if lacking or "data_preprocessor" not in {**cfg, **cfg.get("model", {})}:
             raise ValueError(
                 f"{option} {name} is no full config of a detector: it has no "
-                f"{', '.join(lacking) or 'data_preprocessor'}."
+                f"{', '.join(lacking) or 'data_preprocessor'}. Give one such as "
+                "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py."
+            )
+        taken = [key for key in ("data", "classes") if key in cfg]
+        if taken:
+            raise ValueError(
+                f"{option} {name} has a key {taken[0]!r} of its own, which the config of the data "
+                "needs; give it another name in a copy of that recipe."
             )
         recipe = cls(name, cfg)
         for part in ("train", "val"):
@@ -156,7 +163,7 @@ def pair_recipes(pair: str) -> tuple[str, str]:
     Raises:
         ValueError: It names none of MMDetection's recipes.
     """
-    cfg = load_config(pair)
+    cfg = load_config(pair, needs_model=True)
     teacher = cfg.model.get("teacher")
     student = _first_recipe(Path(str(cfg.filename)))
     if student is None or not str(teacher).startswith(_MMDET):

@@ -84,6 +84,8 @@ def search(
         )
     root = Path(work_dir)
     weights = _weights(config, keys)
+    # Before anything is written: the options may be wrong.
+    make_run(config, SEARCH_SEEDS[0], root, options)
     teacher_run = None
     if teacher is not None:
         teacher_run = make_run(teacher, teacher_seed, root, options)
@@ -148,8 +150,8 @@ def _weights(config: str, keys: Sequence[str]) -> dict[str, float]:
             or not 0 < value < math.inf
         ):
             raise ValueError(
-                f"{key} of {config} is {value!r}; a search multiplies positive numbers. Name a "
-                "weight that the config sets, such as model.distill.hd.loss_weight."
+                f"--keys: {key!r} of {config} is {str(value)[:60]}; a search multiplies positive "
+                "numbers. Name a weight that the config sets, such as model.distill.hd.loss_weight."
             )
         weights[key] = float(value)
     return weights

@@ -94,7 +94,7 @@ def build_distillation(model: ConfigDict) -> TeacherStudentDetector:
 def build_student(model: ConfigDict) -> BaseDetector:
     """Build the student of a distillation alone, likewise."""
     config = ConfigDict(model)
-    student = resolve_model_config(config.student, config.get("student_options"))
+    student = resolve_model_config(config.student, config.get("student_options"), "model.student")
     return _at_random_weights(build_detector(without_pretrained(student)))
 
 

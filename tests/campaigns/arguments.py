@@ -123,16 +123,16 @@ _KINDS = {
     ),
     "analyze": dict(
         detectors="config",
-        names="choice",
-        baseline="choice",
-        teacher="choice",
+        names="folder name",
+        baseline="name",
+        teacher="name",
         data_config="config",
         out_dir="output folder",
         score_thr="score",
         pictures="count",
         norm="choice",
         nms_images="count",
-        cfg_options="options",
+        cfg_options="data options",
     ),
     "pairs": dict(configs="config", jobs="positive", out="output file"),
     "check-data": dict(
@@ -140,7 +140,7 @@ _KINDS = {
         images="data folder",
         split="choice",
         fix="output folder",
-        cfg_options="options",
+        cfg_options="data options",
     ),
     "benchmark": dict(
         config="config",
@@ -153,7 +153,7 @@ _KINDS = {
         amp="choice",
         terms="choice",
         precision="choice",
-        profile="output file",
+        profile="trace file",
         cfg_options="options",
     ),
 }
@@ -165,7 +165,7 @@ _NO_FILE = ("{root}/none", "", "{root}/none/\udcff.py", "{root}/" + "n" * 300, "
 _BAD = {
     "config": (
         *(*_NO_FILE, "{root}", "{image}", "{checkpoint}", "{root}/syntax.py", "{root}/raises.py"),
-        *("{root}/empty.py", "{root}/cut.json", "{root}/text.txt", "none::a.py", "mmdet::no.py"),
+        *("{root}/blank.py", "{root}/cut.json", "{root}/text.txt", "none::a.py", "mmdet::no.py"),
         *(
             "{root}/latin.py",
             "{root}/no_model.py",
@@ -185,8 +185,12 @@ _BAD = {
     "output folder": ("", "{image}", "{image}/sub", "/sys/none", "{root}/" + "n" * 300),
     "new folder": ("", "{image}", "{image}/sub", "/sys/none", "{root}/" + "n" * 300, "{root}"),
     "output file": ("", "{root}", "{image}/sub.json", "/sys/none.json", "{root}/" + "n" * 300),
+    "trace file": ("{root}", "{image}/sub.json", "/sys/none.json", "{root}/" + "n" * 300),
+    "folder name": ("", "a/b", "..", "n" * 300, "\udcff"),
+    "name": ("nothing", "", "3", "\udcff"),
+    "data options": ("x", "=1", "", "a.b.c", "x=[1,2", "x=1,)"),
     "file name": ("", "a/b", "..", "n" * 300, "/sys/none"),
-    "options": ("x", "=1", "", "a.b.c", "model=3", "model.student=1"),
+    "options": ("x", "=1", "", "a.b.c", "x=[1,2", "model=3", "model.student=1"),
     "choice": ("nothing", "", "3", "\udcff"),
     "key": ("", "none", "model", "model.distill", "model.distill.hd.loss_wait", "a..b"),
     "share": (*_NO_NUMBER, "-0.1", "1", "1.5", "0"),
@@ -242,6 +246,7 @@ def write_files(root: Path) -> dict[str, str]:
         root=root, new=root / "new", data=root / "data", image=root / "data" / "images" / "0.png"
     )
     content = config_dict(root / "data", wrapper(), epochs=1)
+    content["model"]["distill"]["hd"]["loss_weight"] = 1.0
     names["config"] = write_config(root / "run.py", content)
     names["plain"] = write_config(root / "plain.py", content | dict(model=retinanet()))
     train(str(names["config"]), str(root / "work"))
@@ -255,7 +260,7 @@ def write_files(root: Path) -> dict[str, str]:
     (root / "cut.json").write_text('{"images": [')
     (root / "list.json").write_text("[1, 2]")
     (root / "text.txt").write_text("model = 1\n")
-    for name in ("empty.py", "empty.pth", "empty.png"):
+    for name in ("blank.py", "empty.pth", "empty.png"):
         (root / name).touch()
     (root / "cut.pth").write_bytes(Path(names["checkpoint"]).read_bytes()[:5000])
     (root / "cut.png").write_bytes(Path(names["image"]).read_bytes()[:500])
@@ -324,11 +329,12 @@ def attack(call: Call, names: dict[str, str]) -> Outcome:
         if verdict != "silent":
             verdict, message = "silent", f"left {left[:3]} behind; {message}"
         for name in left:
-            path = root / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            (root / name).unlink(missing_ok=True)
+    shutil.rmtree(names["new"], ignore_errors=True)
     if verdict == "refused":
         shown = (repr(value)[1:41], value[:40], os.path.abspath(value)[:60]) if value else ("''",)
         lacks = Wanted().lacks(message)
+        shown += _names(call, value) if call.family == "options" else ()
         if not any(text in message for text in shown):
             lacks += ("value",)
         if call.option and not any(name in message for name in _names(call, value)):
@@ -342,43 +348,40 @@ def _names(call: Call, value: str) -> tuple[str, ...]:
     option = str(call.option)
     own = (option, f"{call.dest}=", option[2:])
     if call.family == "options":
-        return (*own, value)
-    return (*own, os.path.abspath(value)) if "/" in value else own
+        key = value.partition("=")[0]
+        return (*own, value, key, key.rpartition(".")[2])
+    return (*own, value, os.path.abspath(value)) if "/" in value else own
 
 
 def _listing(root: Path) -> set[str]:
-    """Files but logs, which say what went wrong."""
+    """Files but logs and the copies of configs beside them, which say what went wrong."""
     return {
         str(path.relative_to(root))
         for path in root.rglob("*")
-        if not path.is_dir() and path.suffix != ".log" and "__pycache__" not in path.parts
+        if not path.is_dir()
+        and path.suffix != ".log"
+        and path.parent.name != "vis_data"
+        and path != root / "new" / "run.py"
+        and "__pycache__" not in path.parts
     }
+
+
+def campaign(chosen: Iterable[Call], names: dict[str, str]) -> Iterator[Outcome]:
+    """Make each of the calls."""
+    for call in chosen:
+        yield attack(call, names)
 
 
 def main_campaign() -> int:
     """Run the campaign and print its table."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name, "files")
+        folder, empty = Path(name, "files"), Path(name, "empty")
         folder.mkdir()
+        empty.mkdir()
         with quick_and_quiet():
             names = write_files(folder)
-        (folder / "cwd").mkdir()
-        os.chdir(folder / "cwd")
-        chosen = list(calls(sys.argv[1:] or COMMANDS))
-        outcomes = []
-        for call in chosen:
-            outcomes.append(attack(call, names))
-            if os.environ.get("VERBOSE"):
-                o = outcomes[-1]
-                print(
-                    o.verdict,
-                    o.lacks or "",
-                    "|",
-                    o.mutation.encode("utf8", "replace").decode(),
-                    "|",
-                    o.message[-300:].encode("utf8", "replace").decode().replace("\n", "⏎"),
-                    flush=True,
-                )
+        os.chdir(empty)
+        outcomes = list(campaign(calls(sys.argv[1:] or COMMANDS), names))
         os.chdir("/")
         return bool(print_table(outcomes))
 

@@ -68,7 +68,7 @@ def _is_in(value: str, message: str) -> bool:
 # What a sentence has that tells what to do: what is allowed, or an imperative.
 _REMEDY = re.compile(
     r"\b(must|did you mean|there are|there is no|its arguments are|need(s|ed)?|needs a name"
-    r"|(set|give|take|call|mend|write|leave|choose|lower|name|shorten|check|save|download|let|put)"
+    r"|(set|give|take|call|mend|write|leave|choose|lower|name|shorten|check|save|download|let|put|use)"
     r"\b(?! are| is))\b",
     re.IGNORECASE,
 )

@@ -220,7 +220,8 @@ def test_the_package_can_be_run():
     )
     assert run.returncode == 2
     assert run.stderr.splitlines()[-1] == (
-        "tbd train: error: argument CONFIG: there is no config file at /no/such/config.py; give another."
+        "tbd train: error: argument CONFIG: there is no config file at /no/such/config.py; "
+        "give another."
     )
 
 

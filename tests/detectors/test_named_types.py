@@ -3,6 +3,7 @@ from mmdet.models.detectors import RetinaNet
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
+from mmengine.model import PretrainedInit
 from torch.optim import SGD
 
 from tbd.detectors import TeacherStudentDetector, resolve_model_config
@@ -11,10 +12,11 @@ from tbd.detectors.named_types import with_named_types
 PURE = """
 from mmengine.config import read_base
 from mmdet.models.detectors import RetinaNet
+from mmdet.models.losses.smooth_l1_loss import L1Loss
 from tbd import TeacherStudentDetector
 with read_base():
     from .hooks import *
-student = dict(type=RetinaNet, backbone=dict(type='ResNet'))
+student = dict(type=RetinaNet, backbone=dict(type='ResNet'), bbox_head=dict(loss=dict(type=L1Loss)))
 model = dict(type=TeacherStudentDetector, student=student)
 """
 HOOKS = """
@@ -30,11 +32,14 @@ def test_classes_become_the_names_that_they_are_registered_by():
         hook=dict(type=CheckpointHook),
         optimizer=dict(type=SGD),
         other=dict(type=Config),
+        init_cfg=dict(type=PretrainedInit),
     )
     named = with_named_types(Config(content))
     assert named.model.type == "tbd.TeacherStudentDetector"
     assert named.model.student[0].type == "RetinaNet"
     assert (named.hook.type, named.optimizer.type) == ("CheckpointHook", "SGD")
+    # Registered by another name than its own.
+    assert named.init_cfg.type == "Pretrained"
     assert named.other.type == "mmengine.config.config.Config"
 
 
@@ -51,4 +56,6 @@ def test_a_pure_python_config_is_read(tmp_path):
     named = with_named_types(Config.fromfile(str(tmp_path / "pure.py")))
     assert named.model.type == "tbd.TeacherStudentDetector"
     assert named.default_hooks.checkpoint.type == "CheckpointHook"
-    assert resolve_model_config(str(tmp_path / "pure.py")).type == "RetinaNet"
+    student = resolve_model_config(str(tmp_path / "pure.py"))
+    # The module of this class has the name of a function beside it.
+    assert (student.type, student.bbox_head.loss.type) == ("RetinaNet", "L1Loss")

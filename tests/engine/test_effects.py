@@ -7,8 +7,10 @@ from mmengine.runner import IterBasedTrainLoop
 
 from tbd.engine.effects import check_effects
 
+VALIDATION = object()
 
-def runner(*hooks, schedulers=(), val_loop=object(), val_begin=1, loop=SimpleNamespace):
+
+def runner(*hooks, schedulers=(), val_loop=VALIDATION, val_begin=1, loop=SimpleNamespace):
     """A training of 12 epochs of 100 iterations, as far as it is looked at."""
     train_loop = loop.__new__(loop)
     train_loop.val_begin = val_begin

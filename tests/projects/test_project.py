@@ -169,9 +169,40 @@ def test_recipes_must_be_recipes(data):
         new_project("cells", data, "mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py", TEACHER)
 
 
+def test_a_recipe_may_import_modules_of_its_own(data, tmp_path):
+    for name in ("own", "string"):
+        imports = "['json', 'tbd']" if name == "own" else "'json'"
+        (tmp_path / f"{name}.py").write_text(
+            f"_base_ = {STUDENT!r}\ncustom_imports = dict(imports={imports})\n"
+        )
+        new_project(f"cells_{name}", data, f"{tmp_path}/{name}.py", TEACHER)
+        distilled = load_config(f"cells_{name}/distilled.py")
+        assert distilled.custom_imports.imports == ["json", "tbd"]
+        assert {term.type for term in distilled.model.distill.values()} == {
+            "tbd.HarmonyDistillation",
+            "tbd.TaskDecoupledFeatureDistillation",
+        }
+        assert distilled.default_hooks.checkpoint.max_keep_ckpts == 3
+
+
+def test_a_recipe_with_a_key_that_the_data_needs_is_refused(data, tmp_path):
+    (tmp_path / "own.py").write_text(f"_base_ = {STUDENT!r}\nclasses = ('a',)\n")
+    with pytest.raises(ValueError, match=r"--student .* has a key 'classes' of its own"):
+        new_project("cells", data, f"{tmp_path}/own.py", TEACHER)
+
+
+def test_a_checkpoint_of_something_else_is_refused(data, tmp_path):
+    for state in ({}, {"conv.weight": torch.zeros(3)}):
+        torch.save({"state_dict": state}, "other.pth")
+        with pytest.raises(ValueError, match=r"--teacher-ckpt other\.pth: none of its \d weights"):
+            new_project("cells", data, STUDENT, STUDENT, teacher_ckpt="other.pth")
+    assert not (tmp_path / "cells").exists()
+
+
 def test_a_checkpoint_that_knows_the_classes_teaches(data, tmp_path):
     for classes, ready in ((CLASSES, True), (("cat", "dog"), False)):
-        torch.save({"meta": {"dataset_meta": {"classes": classes}}, "state_dict": {}}, "big.pth")
+        state = {"bbox_head.retina_cls.bias": torch.zeros(9)}
+        torch.save({"meta": {"dataset_meta": {"classes": classes}}, "state_dict": state}, "big.pth")
         project = new_project("cells", data, STUDENT, STUDENT, teacher_ckpt="big.pth", force=True)
         teacher, distilled = (load_config(f"cells/{n}.py") for n in ("teacher", "distilled"))
         assert teacher.load_from == (None if ready else "big.pth")

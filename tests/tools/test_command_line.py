@@ -134,6 +134,6 @@ def test_a_pair_that_fails_is_named(config, tmp_path):
     broken = tmp_path / "broken.py"
     broken.write_text(f"_base_ = {config!r}\nmodel = dict(student=dict(backbone=dict(depth=7)))\n")
     result = python_tool("pair_matrix.py", broken)
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert "[1/1] broken: FAILED" in result.stdout
     assert f"1 of 1 failed: {broken}" in result.stderr

@@ -226,7 +226,7 @@ class Pair:
             cfg = load_config(model.student)
             if _recipe(cfg) == _recipe(self.cfg):
                 return Candidate(PLAIN, _packaged(model.student), config_name(model.student))
-        student = resolve_model_config(model.student, model.get("student_options"))
+        student = resolve_model_config(model.student, model.get("student_options"), "model.student")
         content = {"model": {"_delete_": True, **student.to_dict()}}
         return Candidate(PLAIN, self._write(root, PLAIN, content, ""), "")
 

@@ -78,6 +78,7 @@ def analyze(
     if settings.onnx:
         import_extra("onnxruntime")
     data = load_config(data_config or subjects[0].config, options)
+    _check_test_data(data, data_config or subjects[0].config)
     check_data(data, ("test",))
     root = Path(out_dir)
     results = []
@@ -103,23 +104,37 @@ def _check_names(subjects: Sequence[Subject], teacher: str | None, baseline: str
             f"two detectors are named {', '.join(twice)}: tell them apart by --names, one for "
             "each pair of config and checkpoint."
         )
-    strange = [name for name in names if Path(name).name != name or name in ("", ".", "..")]
+    strange = [name for name in names if not _is_folder_name(name)]
     if strange:
-        raise ValueError(f"--names: {', '.join(map(repr, strange))} cannot be a folder's name.")
+        raise ValueError(
+            f"--names: {', '.join(map(repr, strange))} cannot be a folder's name; give another."
+        )
     for option, name in (("--teacher", teacher), ("--baseline", baseline)):
         if name is not None and name not in names:
             raise ValueError(
-                f"{option} {name} is none of the detectors; name one of {', '.join(names)}."
+                f"{option} {name!r} is none of the detectors; name one of {', '.join(names)}."
             )
     if teacher is not None and baseline is None:
         raise ValueError(f"--teacher {teacher}: the gap to which detector? Give --baseline NAME.")
+
+
+def _is_folder_name(name: str) -> bool:
+    """Whether a folder and a heading can be called so."""
+    encoded = name.encode(errors="ignore")
+    return (
+        Path(name).name == name
+        and name not in ("", ".", "..")
+        and len(encoded) <= 255
+        # What is no text cannot be drawn.
+        and encoded.decode() == name
+    )
 
 
 def _finish(
     subject: Subject, data: Config, settings: AnalysisSettings, folder: Path
 ) -> HarmonyResult:
     """Analyse a detector, unless its folder holds the result of the same already."""
-    config = load_config(subject.config)
+    config = load_config(subject.config, needs_model=True)
     loader = Runner.build_dataloader(_loader_config(subject, config, data), seed=0)
     truth = GroundTruth(loader.dataset)
     _check_settings(settings, len(loader.dataset))
@@ -149,6 +164,14 @@ def _finish(
     content = json.dumps({"fingerprint": fingerprint, **asdict(result)}, indent=1)
     write_file(folder / _RESULT_FILE, content + "\n")
     return result
+
+
+def _check_test_data(cfg: Config, name: str) -> None:
+    if not isinstance((cfg.get("test_dataloader") or {}).get("dataset"), Mapping):
+        raise ValueError(
+            f"{name} has no test_dataloader with a dataset; give a full config, or one of the data "
+            "by --data-config."
+        )
 
 
 def _loader_config(subject: Subject, config: Config, data: Config) -> Config:
