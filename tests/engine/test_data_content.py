@@ -147,7 +147,7 @@ def voc_dataset(root, **more):
             ann_file="train.txt",
             data_prefix=dict(sub_data_root=""),
             metainfo=dict(classes=voc_data.CLASSES),
-            pipeline=[],
+            pipeline=[dict(type="LoadImageFromFile")],
         )
         | more
     )

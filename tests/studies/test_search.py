@@ -81,7 +81,7 @@ def test_a_trials_config_differs_in_the_weights_alone(trained, tmp_path):
 
 @pytest.mark.parametrize("key", ["model.distill.hd", "model.distil.hd.loss_weight", "model.type"])
 def test_what_is_no_weight_is_refused(key, tmp_path):
-    with pytest.raises(ValueError, match=f"{key} of .*tbd_retinanet_shapes.py is"):
+    with pytest.raises(ValueError, match=f"{key}' of .*tbd_retinanet_shapes.py is"):
         search(CONFIG, [key], tmp_path)
 
 
