@@ -10,13 +10,16 @@ Example::
 
 import argparse
 
+from tbd.cli import values
 from tbd.studies.gap import measure_gap
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.usage = "%(prog)s FOLDER [options]"
-    parser.add_argument("folder", metavar="FOLDER", help="work directory of a comparison")
+    parser.add_argument(
+        "folder", type=values.folder, metavar="FOLDER", help="work directory of a comparison"
+    )
     parser.add_argument(
         "--configs",
         nargs="+",

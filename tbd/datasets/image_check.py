@@ -19,6 +19,9 @@ ROTATED = (
     "images with an EXIF rotation, which MMDetection applies when it reads them, so that boxes "
     "must be those of the turned image"
 )
+DEEP = (
+    "images of 16 bits, of which MMDetection reads the upper 8, so that those of 12 bits are black"
+)
 # Orientations of EXIF that turn width into height.
 _TURNED = (5, 6, 7, 8)
 
@@ -42,6 +45,7 @@ def image_faults(
     try:
         with Image.open(path) as image:
             orientation, shown = image.getexif().get(_ORIENTATION, 1), _as_shown(image)
+            is_deep = image.mode.startswith("I")
             if check == "pixels" or not _has_its_end(path, image.format):
                 image.load()
     # Pillow raises many kinds for files that are no images or are cut short.
@@ -50,6 +54,8 @@ def image_faults(
         return
     if orientation != 1:
         yield ROTATED, "note"
+    if is_deep:
+        yield DEEP, "note"
     if size is not None and shown != tuple(size):
         yield "images of another size than annotated", "note"
 

@@ -42,6 +42,7 @@ _GOOD = {
     "search": "{config} --keys model.distill.hd.loss_weight --work-dir {new}",
     "analyze": "{config} {checkpoint} --out-dir {new}",
     "pairs": "{config}",
+    "gap": "{root}",
     "check-data": "{config}",
     "benchmark": "{config}",
 }
@@ -134,6 +135,7 @@ _KINDS = {
         nms_images="count",
         cfg_options="data options",
     ),
+    "gap": dict(folder="data folder", configs="finished run"),
     "pairs": dict(configs="config", jobs="positive", out="output file"),
     "check-data": dict(
         data="config",
@@ -192,6 +194,8 @@ _BAD = {
     "file name": ("", "a/b", "..", "n" * 300, "/sys/none"),
     "options": ("x", "=1", "", "a.b.c", "x=[1,2", "model=3", "model.student=1"),
     "choice": ("nothing", "", "3", "\udcff"),
+    # Without finished runs, which take a while, their folder is refused before.
+    "finished run": (),
     "key": ("", "none", "model", "model.distill", "model.distill.hd.loss_wait", "a..b"),
     "share": (*_NO_NUMBER, "-0.1", "1", "1.5", "0"),
     "score": (*_NO_NUMBER, "-0.1", "1.5"),

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 from faulty_data import box, content, write
 from mmdet.datasets import CocoDataset
@@ -7,7 +8,7 @@ from PIL import Image
 
 from tbd.datasets.annotation_check import check_annotations, read_annotations
 from tbd.datasets.data_report import DataReport
-from tbd.datasets.image_check import ROTATED
+from tbd.datasets.image_check import DEEP, ROTATED
 
 NAN, INFINITE = float("nan"), float("inf")
 
@@ -81,7 +82,7 @@ def test_images_of_no_size_and_of_one_id_are_found():
 
 @pytest.mark.parametrize("check", ["header", "pixels"])
 def test_images_are_opened(tmp_path, check):
-    data = content(box(0), images=6)
+    data = content(box(0), images=7)
     file = write(tmp_path, data)
     (tmp_path / "0.jpg").unlink()
     (tmp_path / "1.jpg").write_bytes(b"")
@@ -90,6 +91,8 @@ def test_images_are_opened(tmp_path, check):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (48, 64)).save(tmp_path / "4.jpg", exif=exif)
+    deep = Image.fromarray(np.zeros((48, 64), np.uint16))
+    deep.save(tmp_path / "6.jpg", "PNG")
     report = check_annotations(data, str(file), None, tmp_path, check)
     assert kinds(report, "stop") == {
         "images that are not there": ("0.jpg",),
@@ -99,6 +102,7 @@ def test_images_are_opened(tmp_path, check):
     assert kinds(report, "note") == {
         "images of another size than annotated": ("3.jpg",),
         ROTATED: ("4.jpg",),
+        DEEP: ("6.jpg",),
     }
 
 

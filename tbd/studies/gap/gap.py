@@ -131,7 +131,10 @@ def _finished(root: Path) -> list[_Student]:
             )
         )
     if not students:
-        raise FileNotFoundError(f"{root} holds no finished run of a comparison ({RUN_FILE}).")
+        raise FileNotFoundError(
+            f"{root} holds no finished run of a comparison ({RUN_FILE}); let tbd compare "
+            "finish one."
+        )
     return students
 
 
