@@ -92,7 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--precision",
-        choices=["fp16", "bf16"],
+        choices=["fp32", "fp16", "bf16"],
         metavar="TYPE",
         help="train 200 steps and print how each loss moves with such a teacher",
     )
@@ -167,11 +167,11 @@ def _print_methods(config: str, batch: StepBatch, args: argparse.Namespace) -> N
 
 
 def _print_loss_changes(cfg: Config, dtype: str) -> None:
-    print(f"losses over {_STEPS} steps, with the teacher in float32 and in {dtype}")
+    print(f"losses over {_STEPS} steps, and how they move when the teacher is run in {dtype}")
     for name, change in measure_loss_changes(cfg, dtype, _STEPS).items():
         print(
             f"{name:30} mean {change.mean:.4f}, mean change {change.mean_change:.1e} "
-            f"({change.mean_change / change.mean:.2%}), largest {change.largest_change:.1e}"
+            f"({change.mean_change / change.mean:.1e} of it), largest {change.largest_change:.1e}"
         )
 
 
@@ -216,8 +216,11 @@ def _print_times(model: ConfigDict, batch: StepBatch, args: argparse.Namespace) 
 
 def _print_memory(model: ConfigDict, batch: StepBatch, args: argparse.Namespace) -> None:
     print("measuring memory in fresh processes", flush=True)
-    memory = measure_memory(model, batch, amp=args.amp)
-    print(f"{'peak of a plain step':30}{memory.plain:9.0f} MiB")
-    print(f"{'teacher weights in float32':30}{memory.teacher_weights:9.0f} MiB")
-    print(f"{'peak of a distilled step':30}{memory.distilled:9.0f} MiB")
-    print(f"{'distilled / (plain + weights)':30}{memory.ratio:9.3f}")
+    found = {"": measure_memory(model, batch, amp=args.amp)}
+    if get_device() == "cpu":
+        found[", in use"] = measure_memory(model, batch, amp=args.amp, in_use=True)
+    print(f"{'teacher weights in float32':38}{found[''].teacher_weights:9.0f} MiB")
+    for of, memory in found.items():
+        print(f"{'peak of a plain step' + of:38}{memory.plain:9.0f} MiB")
+        print(f"{'peak of a distilled step' + of:38}{memory.distilled:9.0f} MiB")
+        print(f"{'distilled / (plain + weights)' + of:38}{memory.ratio:9.3f}")

@@ -1,19 +1,26 @@
 """What one step of distillation costs beside plain training: time and memory."""
 
 import multiprocessing
+import os
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from mmengine.config import ConfigDict
 from mmengine.logging import MMLogger
+from torch import nn
 
 from tbd.studies.stopwatch import Clock, stopwatch
 from tbd.studies.trial_step import Amp, StepBatch, TrialStep, build_distillation, build_student
 
 MIB = 2**20
+
+RETURNING = dict(MALLOC_MMAP_THRESHOLD_="65536")
+"""Environment in which the C library of Linux gives blocks of memory back when they are freed,
+and keeps none for later."""
 
 
 @dataclass(frozen=True)
@@ -122,15 +129,43 @@ def measure_times(
 
 
 def measure_memory(
-    model: ConfigDict, batch: StepBatch, steps: int = 2, amp: Amp | None = None
+    model: ConfigDict,
+    batch: StepBatch,
+    steps: int = 2,
+    amp: Amp | None = None,
+    in_use: bool = False,
 ) -> StepMemory:
     """Measure peaks, each in a fresh process, where nothing else has raised the peak before.
 
     On a CPU this reads /proc and so needs Linux.
+
+    Args:
+        model: Config of a :class:`~tbd.TeacherStudentDetector`.
+        batch: What to step on.
+        steps: How many steps to make.
+        amp: Mixed precision.
+        in_use: Of what is in use, as on a GPU it always is: without freed memory that the C
+            library keeps for later.
     """
-    plain, _ = _in_fresh_process(model, batch, steps, amp, False)
-    distilled, weights = _in_fresh_process(model, batch, steps, amp, True)
+    with _environment(RETURNING) if in_use else nullcontext():
+        plain, _ = _in_fresh_process(model, batch, steps, amp, False)
+        distilled, weights = _in_fresh_process(model, batch, steps, amp, True)
     return StepMemory(plain, distilled, weights, distilled / (plain + weights))
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Context in which new processes have further variables in their environment."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _in_fresh_process(
@@ -150,13 +185,18 @@ def _peak(
         wrapper = build_distillation(config)
         step = TrialStep(wrapper, StepBatch(**batch), amp)
         if config.get("teacher") is not None:
-            tensors = (*wrapper.teacher.parameters(), *wrapper.teacher.buffers())
-            weights = sum(tensor.numel() * tensor.element_size() for tensor in tensors) / MIB
+            weights = _size(wrapper.teacher)
     else:
         step = TrialStep(build_student(config), StepBatch(**batch), amp)
     for _ in range(steps):
         step.update()
     return _peak_so_far() - before, weights
+
+
+def _size(module: nn.Module) -> float:
+    # Which must not hold on to the tensors: the first step replaces the weights of a teacher.
+    tensors = (*module.parameters(), *module.buffers())
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors) / MIB
 
 
 def _peak_so_far() -> float:

@@ -1,4 +1,4 @@
-"""How far the losses of a distillation move when its teacher runs in half precision."""
+"""How far the losses of a distillation move with the precision that its teacher runs in."""
 
 import copy
 import statistics
@@ -23,8 +23,8 @@ class LossChange:
     """How a loss of a term changes over a run.
 
     Attributes:
-        mean: Mean of the loss with the teacher in float32.
-        mean_change: Mean of |loss with the teacher in half precision − loss|.
+        mean: Mean of the loss with the teacher as its config builds it, in float32.
+        mean_change: Mean of |loss with the teacher as it is run − loss|.
         largest_change: The largest of these differences.
     """
 
@@ -34,13 +34,14 @@ class LossChange:
 
 
 def measure_loss_changes(cfg: Config, dtype: str, iterations: int) -> dict[str, LossChange]:
-    """Train with the teacher in float32, and at every step ask the one in half precision too.
+    """Train with the teacher as its config builds it, and at every step ask one that is run fast.
 
     Both see the same student, batch and random numbers.
 
     Args:
         cfg: The config of a distillation with its data, changed in place.
-        dtype: ``"bf16"`` or ``"fp16"``.
+        dtype: Precision of the other teacher, which is run by the defaults: ``"fp32"``, ``"bf16"``
+            or ``"fp16"``.
         iterations: Steps of training.
 
     Returns:
@@ -51,10 +52,10 @@ def measure_loss_changes(cfg: Config, dtype: str, iterations: int) -> dict[str, 
     """
     if cfg.model.get("teacher_ckpt") is None:
         raise ValueError("model.teacher_ckpt is not set: name the checkpoint of a trained teacher.")
-    half_config = copy.deepcopy(cfg.model)
-    half_config.teacher_execution = dict(dtype=dtype)
-    cfg.model.teacher_execution = dict(fold_norms=False)
-    half = MODELS.build(half_config).train()
+    other_config = copy.deepcopy(cfg.model)
+    other_config.teacher_execution = dict(dtype=dtype)
+    cfg.model.teacher_execution = dict(fold_norms=False, pack_weights=False)
+    other = MODELS.build(other_config).train()
     cfg.train_cfg = dict(type="IterBasedTrainLoop", max_iters=iterations)
     for part in ("val", "test"):
         for key in ("cfg", "dataloader", "evaluator"):
@@ -65,7 +66,7 @@ def measure_loss_changes(cfg: Config, dtype: str, iterations: int) -> dict[str, 
     cfg.log_level = "WARNING"
     # MMEngine keeps one visualizer of each name, with its folder.
     cfg.pop("visualizer", None)
-    hook = _BothTeachersHook(half)
+    hook = _BothTeachersHook(other)
     with TemporaryDirectory() as folder:
         cfg.work_dir = folder
         runner = build_runner(cfg)
@@ -76,17 +77,17 @@ def measure_loss_changes(cfg: Config, dtype: str, iterations: int) -> dict[str, 
 
 @dataclass
 class _BothTeachersHook(Hook):
-    half: TeacherStudentDetector
+    other: TeacherStudentDetector
     losses: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         model = unwrap(runner.model)
-        self.half.load_state_dict(model.state_dict())
-        self.half.to(next(model.parameters()).device)
+        self.other.load_state_dict(model.state_dict())
+        self.other.to(next(model.parameters()).device)
         data = model.data_preprocessor(copy.deepcopy(data_batch), True)
-        exact, half = (_losses(each, data, runner.iter) for each in (model, self.half))
+        exact, fast = (_losses(each, data, runner.iter) for each in (model, self.other))
         for name, value in exact.items():
-            self.losses.setdefault(name, []).append((value, half[name]))
+            self.losses.setdefault(name, []).append((value, fast[name]))
 
 
 @torch.no_grad()

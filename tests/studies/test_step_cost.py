@@ -1,6 +1,10 @@
 """The measurements of a step measure what they say."""
 
+import gc
 import json
+import os
+import weakref
+from dataclasses import asdict
 
 import pytest
 import tiny
@@ -9,9 +13,10 @@ from mmengine.config import ConfigDict
 from transformers import transformer
 
 from tbd.registry import MODELS
+from tbd.studies import step_cost
 from tbd.studies.harmony_cost import measure_growth
 from tbd.studies.method_cost import measure_methods
-from tbd.studies.step_cost import measure_times
+from tbd.studies.step_cost import measure_memory, measure_times
 from tbd.studies.step_profile import profile_step
 from tbd.studies.stopwatch import stopwatch
 from tbd.studies.trial_step import StepBatch, TrialStep, build_distillation
@@ -56,6 +61,44 @@ def test_every_part_of_a_step_of_any_pair_is_timed(name):
     assert times.over_plain == pytest.approx(times.distilled / times.plain)
     assert lines[0] == "warm-up done"
     assert len(lines) == 2
+
+
+def test_memory_in_use_is_that_of_processes_that_keep_none(monkeypatch):
+    name, kept = "MALLOC_MMAP_THRESHOLD_", []
+
+    def peak(model, batch, steps, amp, distilled):
+        kept.append(os.environ.get(name))
+        return (150.0, 20.0) if distilled else (100.0, 0.0)
+
+    monkeypatch.setattr(step_cost, "_in_fresh_process", peak)
+    monkeypatch.delenv(name, raising=False)
+    assert measure_memory(config("dense"), BATCH).ratio == pytest.approx(1.25)
+    measure_memory(config("dense"), BATCH, in_use=True)
+    assert name not in os.environ
+    monkeypatch.setenv(name, "1")
+    measure_memory(config("dense"), BATCH, in_use=True)
+    assert os.environ[name] == "1"
+    assert kept == [None, None, "65536", "65536", "65536", "65536"]
+
+
+def test_a_measurement_of_memory_holds_no_weights(monkeypatch):
+    alive = []
+
+    class Step:
+        def __init__(self, model, batch, amp):
+            self.convolution = model.teacher.backbone.conv1
+
+        def update(self):
+            before = weakref.ref(self.convolution.weight)
+            # As folded norms do.
+            self.convolution.weight = torch.nn.Parameter(torch.zeros(1))
+            gc.collect()
+            alive.append(before() is not None)
+
+    monkeypatch.setattr(step_cost, "TrialStep", Step)
+    _, size = step_cost._peak(config("dense").to_dict(), asdict(BATCH), 1, None, True)
+    assert size > 0
+    assert alive == [False]
 
 
 @pytest.mark.parametrize("name", PAIRS)

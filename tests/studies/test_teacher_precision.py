@@ -1,4 +1,4 @@
-"""The change of losses with a teacher in half precision is that of its rounding."""
+"""The change of losses with the precision of a teacher is that of its rounding."""
 
 import copy
 
@@ -32,8 +32,8 @@ def test_losses_change_by_the_rounding_alone(tmp_path):
     for name, change in changes["bf16"].items():
         assert change.mean > 0
         assert 0 < change.mean_change <= change.largest_change < 0.05 * change.mean
-        # The same weights, batches and random numbers: without rounding nothing moves.
-        assert changes["fp32"][name].largest_change == pytest.approx(0, abs=1e-9)
+        # The same weights, batches and random numbers: in float32 next to nothing moves.
+        assert changes["fp32"][name].largest_change < 1e-5 * change.mean
 
 
 def test_random_teachers_are_refused(tmp_path):
