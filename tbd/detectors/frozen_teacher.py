@@ -56,7 +56,9 @@ class FrozenTeacher:
         self._stream = SideStream(self._execution.stream)
         self._check_finite = FiniteCheck(self._named)
         self._compiled = (
-            CompiledParts(self._execution.compile, "teacher") if self._execution.compile else None
+            CompiledParts(self._execution.compile, "teacher", frozen=True)
+            if self._execution.compile
+            else None
         )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "FrozenTeacher":
@@ -128,7 +130,7 @@ class FrozenTeacher:
             copy.deepcopy(self.detector),
             self._renormalize,
             self._reading,
-            TeacherExecution(fold_norms=False, dtype="fp32"),
+            TeacherExecution(fold_norms=False, pack_weights=False, dtype="fp32"),
         )
 
     def join(self) -> None:

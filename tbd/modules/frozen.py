@@ -30,6 +30,10 @@ class FrozenModule(Generic[Network]):
         module.eval()
         self.module = module
         self._shared = False
+        first = next(module.parameters(), torch.empty(0))
+        # Where and what it is, which is not to be found out by looking at its parameters: a
+        # packed convolution is unpacked by that.
+        self._like = torch.empty(0, dtype=first.dtype, device=first.device)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "FrozenModule[Network]":
         duplicate = copy.copy(self)
@@ -38,11 +42,9 @@ class FrozenModule(Generic[Network]):
 
     def apply_(self, fn: Callable[[Tensor], Tensor]) -> None:
         """Follow a ``Module._apply``, as ``.to()``, ``.half()`` or ``.cuda()`` issue it."""
+        like, self._like = self._like, fn(self._like)
         if self._shared:
-            probe = next(self.module.parameters())
-            # Not itself, whose memory may be laid out as few operators can read it.
-            moved = fn(torch.empty(0, dtype=probe.dtype, device=probe.device))
-            if (moved.dtype, moved.device) == (probe.dtype, probe.device):
+            if (self._like.dtype, self._like.device) == (like.dtype, like.device):
                 return
             self.module = copy.deepcopy(self.module)
             self._shared = False

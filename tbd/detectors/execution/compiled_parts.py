@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -22,17 +22,19 @@ class CompiledParts:
     Args:
         options: How to compile.
         role: ``"student"`` or ``"teacher"``, for messages.
+        frozen: The weights never change: on a CPU, inductor lays them out for its kernels once.
     """
 
-    def __init__(self, options: CompileOptions, role: str) -> None:
+    def __init__(self, options: CompileOptions, role: str, frozen: bool = False) -> None:
         self._options = options
         self._role = role
+        self._frozen = frozen
         self._forwards: dict[tuple[int, bool], tuple[nn.Module, Callable[..., Any]]] = {}
         self._shapes: list[tuple[int, ...]] = []
         self._compiled: set[tuple[int, bool, tuple[int, ...] | None]] = set()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "CompiledParts":
-        return CompiledParts(self._options, self._role)
+        return CompiledParts(self._options, self._role, self._frozen)
 
     @contextmanager
     def active(
@@ -87,7 +89,8 @@ class CompiledParts:
             print_log(f"Compiling {what} …", logger="current")
             start = time.perf_counter()
             try:
-                result = compiled(*args, **kwargs)
+                with self._freezing(part):
+                    result = compiled(*args, **kwargs)
             except Exception as error:
                 raise RuntimeError(
                     f"{self._role}_execution.compile: {what} failed ({error}). Set it to None to "
@@ -99,3 +102,19 @@ class CompiledParts:
             return result
 
         return first
+
+    def _freezing(self, part: nn.Module) -> AbstractContextManager[object]:
+        """Context in which a compiler may take the weights for constants."""
+        freezes = (
+            self._frozen
+            and self._options.backend == "inductor"
+            and all(parameter.device.type == "cpu" for parameter in part.parameters())
+        )
+        if not freezes:
+            return nullcontext()
+        # Imported by whoever compiles alone: it takes long.
+        from torch._inductor import config
+
+        # As an option of torch.compile it has no effect.
+        patch: AbstractContextManager[object] = config.patch(freezing=True)
+        return patch

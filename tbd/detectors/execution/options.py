@@ -53,8 +53,8 @@ class TeacherExecution:
         fold_norms: Fold batch norms into the convolutions before them, once the
             first batch has shown that the outputs stay equal to 1e-5.
         pack_weights: On a CPU, keep the weights of convolutions in the layout in which they
-            are computed, where a trial of each has shown the same. In float32 only, and not
-            with ``compile``.
+            are computed, where a trial of each has shown that it stays equal to 1e-5, until
+            someone looks at them. In float32 only, and not with ``compile``.
         channels_last: Keep images and weights with the channels innermost.
         dtype: ``"bf16"`` or ``"fp16"``: weights and forward in half precision;
             ``"fp32"``: full precision, under mixed precision too; None: that of
@@ -69,7 +69,7 @@ class TeacherExecution:
     """
 
     fold_norms: bool = True
-    pack_weights: bool = False
+    pack_weights: bool = True
     channels_last: bool = False
     dtype: str | None = None
     compile: Any = None

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Collection
-from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from torch import nn
 from tbd.detectors.execution.half_precision import cast_weights
 from tbd.detectors.execution.norm_folding import FoldedNorms, NormTrace, has_norms
 from tbd.detectors.execution.options import TeacherExecution
-from tbd.detectors.execution.packed_weights import InputSizes
+from tbd.detectors.execution.packed_weights import Packing
 from tbd.detectors.recorder import OutputRecorder
 from tbd.detectors.tensors import tensors_in
 
@@ -48,18 +47,41 @@ def prepare(
     Raises:
         ValueError: if a weight is out of the range of ``execution.dtype``.
     """
-    sizes = InputSizes(detector, kept=shared)
-    packs = execution.packs and not mixed
-    with sizes if packs else nullcontext():
-        if execution.fold_norms and has_norms(detector):
-            record = _fold(detector, run, recorded)
-        else:
-            record = run()
     if execution.channels_last:
         detector.to(memory_format=torch.channels_last)
-        record = run()
+    name = type(detector).__name__
+    packs = execution.packs and not mixed
+    exact: OutputRecorder | None = None
+    folded: FoldedNorms | None = None
+    if execution.fold_norms and has_norms(detector):
+        with NormTrace(detector, kept=recorded) as trace:
+            exact = run()
+        if pairs := trace.pairs():
+            folded = FoldedNorms(detector, pairs)
+    against = ""
     if packs:
-        record = _pack(detector, sizes, run, record)
+        record, against = _run_packed(detector, run, shared, exact)
+        if record is not None:
+            return record
+    record = run() if exact is None or folded is not None else exact
+    if exact is not None and folded is not None and (change := _change(exact, record)) > TOLERANCE:
+        folded.undo()
+        record = exact
+        _warn(
+            f"The batch norms of the teacher {name} stay as they are: folded into its convolutions "
+            f"they would change its outputs by {change:.1e} of their largest value, more than "
+            f"{TOLERANCE:.0e}. teacher_execution.fold_norms=False leaves out the attempt."
+        )
+        if packs:
+            # Which was refused together with them.
+            packed, against = _run_packed(detector, run, shared, exact)
+            if packed is not None:
+                return packed
+    if against:
+        _warn(
+            f"The weights of the teacher {name} stay as they are: packed for the CPU, {against}. "
+            "teacher_execution.pack_weights=False leaves out the attempt."
+        )
     if execution.dtype in ("bf16", "fp16"):
         cast_weights(detector, str(execution.dtype), kept=shared)
     return record
@@ -100,59 +122,48 @@ def report_deviation(exact: OutputRecorder, half: OutputRecorder, dtype: str) ->
     )
 
 
-def _fold(
-    detector: BaseDetector, run: Callable[[], OutputRecorder], recorded: Collection[nn.Module]
-) -> OutputRecorder:
-    with NormTrace(detector, kept=recorded) as trace:
-        original = run()
-    pairs = trace.pairs()
-    if not pairs:
-        return original
-    folded = FoldedNorms(detector, pairs)
-    record = run()
-    change = max(deviation(original.outputs(name), record.outputs(name)) for name in original.calls)
-    if change <= TOLERANCE:
-        return record
-    folded.undo()
-    print_log(
-        f"The batch norms of the teacher {type(detector).__name__} stay as they are: folded into "
-        f"its convolutions they would change its outputs by {change:.1e} of their largest value, "
-        f"more than {TOLERANCE:.0e}. teacher_execution.fold_norms=False leaves out the attempt.",
-        logger="current",
-        level=logging.WARNING,
-    )
-    return original
-
-
-def _pack(
+def _run_packed(
     detector: BaseDetector,
-    sizes: InputSizes,
     run: Callable[[], OutputRecorder],
-    original: OutputRecorder,
-) -> OutputRecorder:
-    """Pack weights where the detector goes on to do the same; returns its outputs."""
-    if not sizes.pack():
-        return original
+    shared: Collection[nn.Module],
+    exact: OutputRecorder | None,
+) -> tuple[OutputRecorder | None, str]:
+    """Pack weights while the detector runs on the first batch.
+
+    It is not run twice for this: each convolution is tried by itself.
+
+    Args:
+        detector: The detector.
+        run: Runs it.
+        shared: Modules that are not to be packed.
+        exact: What it put out before its weights were changed, if it was run then.
+
+    Returns:
+        What was recorded, or None and why nothing is packed.
+    """
+    packing = Packing(detector, kept=shared)
     try:
-        record = run()
-        change = max(
-            deviation(original.outputs(name), record.outputs(name)) for name in original.calls
-        )
-        found = f"its outputs would change by {change:.1e} of their largest value"
+        with packing:
+            record = run()
     except RuntimeError as error:
-        # As of a view of what has the channels innermost.
-        change, found = float("inf"), f"it would fail ({error})"
-    if change <= TOLERANCE:
-        # Which the first batch is to be computed with as all others, to be the same when resumed.
-        return record
-    sizes.unpack()
-    print_log(
-        f"The weights of the teacher {type(detector).__name__} stay as they are: packed for the "
-        f"CPU, {found}. Leave out teacher_execution.pack_weights.",
-        logger="current",
-        level=logging.WARNING,
-    )
-    return original
+        # As of a view of what has the channels innermost. What has nothing to do with the
+        # weights is raised again when the detector runs without.
+        packing.undo()
+        return None, f"it would fail ({error})"
+    change = 0.0 if exact is None else _change(exact, record)
+    if change > TOLERANCE:
+        packing.undo()
+        return None, f"its outputs would change by {change:.1e} of their largest value"
+    packing.report()
+    return record, ""
+
+
+def _change(exact: OutputRecorder, record: OutputRecorder) -> float:
+    return max(deviation(exact.outputs(name), record.outputs(name)) for name in exact.calls)
+
+
+def _warn(text: str) -> None:
+    print_log(text, logger="current", level=logging.WARNING)
 
 
 def _share(exact: Any, half: Any) -> float:

@@ -7,6 +7,7 @@ import tiny
 import torch
 from executed import assert_equal_losses, build, losses
 from probe_terms import probe, registered
+from torch._inductor import config as inductor_config
 
 from tbd.detectors.execution import compiled_parts
 
@@ -76,7 +77,36 @@ def test_a_student_compiled_by_torch_learns_the_same():
         torch.testing.assert_close(gradient, gradients[1][name], msg=name)
 
 
+@pytest.mark.parametrize(("side", "freezes"), [("teacher", True), ("student", False)])
+def test_a_compiler_may_take_the_weights_of_a_teacher_for_constants(side, freezes, monkeypatch):
+    seen = []
+
+    def compile(forward, **options):
+        def compiled(*args, **kwargs):
+            seen.append(inductor_config.freezing)
+            return forward(*args, **kwargs)
+
+        return compiled
+
+    monkeypatch.setattr(torch, "compile", compile)
+    model = build("pkd", **{f"{side}_execution": dict(compile=True)})
+    losses(model)
+    assert set(seen) == {freezes}
+    seen.clear()
+    # Not beyond the call that compiles.
+    losses(model)
+    assert set(seen) == {False}
+    model = build("pkd", **{f"{side}_execution": dict(compile=dict(backend="aot_eager"))})
+    seen.clear()
+    losses(model)
+    assert set(seen) == {False}
+
+
 @pytest.mark.slow
 def test_a_teacher_compiled_by_inductor_teaches_the_same():
     model = build("pkd", teacher_execution=dict(compile=True))
+    assert_equal_losses(model, build("pkd"))
+    # With its weights as constants.
+    with torch.no_grad():
+        model.teacher.backbone.conv1.weight.zero_()
     assert_equal_losses(model, build("pkd"))
