@@ -61,7 +61,7 @@ def measure_loss_changes(cfg: Config, dtype: str, iterations: int) -> dict[str, 
         for key in ("cfg", "dataloader", "evaluator"):
             cfg.pop(f"{part}_{key}", None)
     cfg.custom_hooks = []
-    never = dict(type="CheckpointHook", interval=iterations + 1, save_last=False, by_epoch=False)
+    never = dict(type="CheckpointHook", interval=-1, save_last=False, by_epoch=False)
     cfg.default_hooks = dict(checkpoint=never)
     cfg.log_level = "WARNING"
     # MMEngine keeps one visualizer of each name, with its folder.
