@@ -34,9 +34,22 @@ def checkpoint_classes(checkpoint: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 
 def dataset_classes(dataset: Any) -> tuple[str, ...] | None:
-    """Class names that a data set declares (``metainfo.classes``), or None if it has none."""
-    classes = (getattr(dataset, "metainfo", None) or {}).get("classes")
-    return None if classes is None else tuple(classes)
+    """Class names that a data set declares (``metainfo.classes``), or None if it has none.
+
+    Raises:
+        ValueError: It joins data sets that declare different ones.
+    """
+    found = getattr(dataset, "metainfo", None) or {}
+    # Of joined data sets that differ in any of it MMDetection keeps a list.
+    lists = [item.get("classes") for item in (found if isinstance(found, list) else [found])]
+    for classes in lists[1:]:
+        if classes is None or lists[0] is None or tuple(classes) != tuple(lists[0]):
+            raise ValueError(
+                f"the datasets of one {type(dataset).__name__} have different metainfo.classes, "
+                f"{list_names(lists[0] or ())} and {list_names(classes or ())}; labels would mean "
+                "other classes in one than in another. Give all of them the same list."
+            )
+    return None if lists[0] is None else tuple(lists[0])
 
 
 def label_names(dataset: Any) -> tuple[str, ...] | None:

@@ -187,6 +187,12 @@ def _check_dataset(dataset: Any, key: str, split: str) -> None:
     chosen = dataset.get("indices")
     if chosen is not None and ((isinstance(chosen, int) and chosen < 1) or chosen == []):
         raise ValueError(f"{key}.indices={chosen} leaves no image; set how many are to be used.")
+    if dataset.get("datasets") == []:
+        raise ValueError(f"{key}.datasets=[] joins nothing; give it one data set or more.")
+    if "times" in dataset and isinstance(dataset.get("dataset"), Mapping):
+        check_value(dataset["times"], int, f"{key}.times")
+        if dataset["times"] < 1:
+            raise ValueError(f"{key}.times={dataset['times']} must be 1 or more.")
     if isinstance(dataset.get("dataset"), Mapping):
         _check_dataset(dataset["dataset"], f"{key}.dataset", split)
     for index, inner in enumerate(dataset.get("datasets") or ()):

@@ -143,6 +143,7 @@ def check_content(cfg: Config) -> list[str]:
         ValueError: The annotations spoil a training or end it in the middle, or hold nothing that
             a detector can learn.
     """
+    _check_evaluators(cfg)
     warnings: list[str] = []
     usable: list[bool] = []
     counts: list[str] = []
@@ -150,6 +151,13 @@ def check_content(cfg: Config) -> list[str]:
         found = _report_at_start(source)
         warnings += _warnings(source, found)
         if not source.key.startswith("train_"):
+            if not found.usable:
+                raise ValueError(
+                    f"{source.key}.ann_file={source.file!r} holds {found.annotations} annotations "
+                    f"on {found.images} images and no box of metainfo.classes that could be found: "
+                    "a validation would measure nothing. Set it to data with objects, or "
+                    "val_dataloader, val_cfg and val_evaluator to None."
+                )
             continue
         usable.append(bool(found.usable))
         counts.append(
@@ -164,6 +172,30 @@ def check_content(cfg: Config) -> list[str]:
             "mend the file by tbd check-data --fix FOLDER."
         )
     return warnings
+
+
+def _check_evaluators(cfg: Config) -> None:
+    """Refuse a metric of other images than are validated, which fails after the first epoch."""
+    metrics = cfg.get("val_evaluator")
+    loaded = [source for source in annotation_sources(cfg, ("val",)) if source.voc is None]
+    for index, metric in enumerate(metrics if isinstance(metrics, list | tuple) else [metrics]):
+        file = metric.get("ann_file") if isinstance(metric, Mapping) else None
+        if not isinstance(file, str) or len(loaded) != 1 or not osp.isfile(file):
+            continue
+        source = loaded[0]
+        if not file.endswith(".json") or not osp.isfile(source.file):
+            continue
+        if osp.realpath(file) == osp.realpath(source.file):
+            continue
+        known = {image["id"] for image in read_annotations(file)["images"]}
+        images = [image["id"] for image in read_annotations(source.file)["images"]]
+        if missing := [number for number in images if number not in known]:
+            many = isinstance(metrics, list | tuple)
+            place = f"val_evaluator[{index}]" if many else "val_evaluator"
+            raise ValueError(
+                f"{place}.ann_file={file!r} lacks {len(missing)} of the {len(images)} images of "
+                f"{source.key} ({source.file}; first: id {missing[0]!r}). Give both the same file."
+            )
 
 
 def _shared(sources: Iterable[AnnotationSource]) -> list[AnnotationSource]:

@@ -115,3 +115,12 @@ def test_another_order_is_told_from_other_names():
 def test_long_lists_are_cut():
     assert list_names("abcdefg") == "'a', 'b', 'c', 'd', 'e' and 2 more"
     assert list_names([]) == "none"
+
+
+def test_joined_data_sets_of_different_classes_are_refused():
+    joined = SimpleNamespace(metainfo=[dict(classes=("a", "b")), dict(classes=("a", "b"))])
+    assert dataset_classes(joined) == ("a", "b")
+    for other in (dict(classes=("b", "a")), dict(classes=("a",)), {}):
+        joined.metainfo[1] = other
+        with pytest.raises(ValueError, match=r"different metainfo\.classes, 'a', 'b' and"):
+            dataset_classes(joined)

@@ -110,6 +110,18 @@ def config(tmp_path, **options):
             {"train_dataloader.dataset.metainfo": dict(clases=("bar",))},
             r"metainfo\.clases=.* did you mean .*classes",
         ),
+        (
+            {"train_dataloader.dataset": dict(_delete_=True, type="ConcatDataset", datasets=[])},
+            r"train_dataloader\.dataset\.datasets=\[\] joins nothing",
+        ),
+        (
+            {
+                "train_dataloader.dataset": dict(
+                    _delete_=True, type="RepeatDataset", times=0, dataset=dict(type="CocoDataset")
+                )
+            },
+            r"train_dataloader\.dataset\.times=0 must be 1 or more",
+        ),
         ({"val_evaluator": []}, r"val_evaluator=\[\] measures nothing; give it a metric"),
         ({"test_evaluator": []}, r"test_evaluator=\[\] measures nothing; give it a metric"),
         ({"env_cfg.cudnn_benchmrk": True}, r"env_cfg\.cudnn_benchmrk=True.*cudnn_benchmark\?"),

@@ -191,3 +191,35 @@ def test_a_check_of_voc_is_remembered_by_the_content_of_its_files(tmp_path, run)
     assert report(source, "none").findings == ()
     (tmp_path / "voc/Annotations/1.xml").unlink()
     assert report(source, "none").of("stop")
+
+
+def other_file(tmp_path, name, mutate):
+    data = json.loads((tmp_path / "data" / "all.json").read_text())
+    mutate(data)
+    path = tmp_path / "data" / name
+    path.write_text(json.dumps(data))
+    return str(path)
+
+
+def test_a_validation_without_boxes_is_refused(tmp_path, run):
+    file = other_file(tmp_path, "val.json", lambda data: data.update(annotations=[]))
+    run["val_dataloader"]["dataset"]["ann_file"] = run["val_evaluator"]["ann_file"] = file
+    message = r"val_dataloader\.dataset\.ann_file=.*val\.json' holds 0 .* would measure nothing"
+    with pytest.raises(ValueError, match=message):
+        start(tmp_path, run)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_metric_of_other_images_is_refused_before_the_first_epoch(tmp_path, run, many):
+    file = other_file(tmp_path, "half.json", lambda data: data.update(images=data["images"][:5]))
+    run["val_evaluator"]["ann_file"] = file
+    if many:
+        run["val_evaluator"] = [run["val_evaluator"]]
+    place = r"val_evaluator\[0\]" if many else "val_evaluator"
+    with pytest.raises(ValueError, match=place + r"\.ann_file=.*lacks 3 of the 8 images"):
+        start(tmp_path, run)
+    # Of more images than are validated it may be.
+    run["val_dataloader"]["dataset"]["ann_file"] = file
+    for evaluator in run["val_evaluator"] if many else [run["val_evaluator"]]:
+        evaluator["ann_file"] = str(tmp_path / "data" / "all.json")
+    data_content.check_content(load_config(write_config(tmp_path / "run.py", run)))
