@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_max_pool2d
 
@@ -104,13 +105,16 @@ class HarmonyScoreHead(nn.Module):
         ranking = self.confidence == "ranking"
         all_logits = predictions.ranking_logits if ranking else predictions.cls_logits
         p_cls, p_loc = [], []
-        for logits, boxes in zip(all_logits, predictions.boxes, strict=True):
+        # One search for all levels: on small maps its steps cost more than their boxes.
+        sizes = [boxes.shape[1] for boxes in predictions.boxes]
+        found = localization_probability(torch.cat(predictions.boxes, dim=1), gts).split(sizes, 1)
+        for logits, level_loc in zip(all_logits, found, strict=True):
             level_cls = classification_probability(
                 logits, predictions.num_classes, self.norm, background=predictions.background
             )
             batch, anchors, height, width = level_cls.shape
-            level_loc = localization_probability(boxes, gts)
-            level_loc = level_loc.view(batch, height, width, anchors).permute(0, 3, 1, 2)
+            # Laid out as found by itself, so that sums over it round alike.
+            by_cell = level_loc.contiguous().view(batch, height, width, anchors)
             p_cls.append(level_cls)
-            p_loc.append(level_loc)
+            p_loc.append(by_cell.permute(0, 3, 1, 2))
         return HarmonyMaps._of(p_cls, p_loc)

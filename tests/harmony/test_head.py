@@ -62,3 +62,23 @@ def test_confidence_that_ranks_folds_the_quality_branch_in():
 def test_unknown_confidence_is_refused_when_built():
     with pytest.raises(ValueError, match="confidence='score'"):
         HarmonyScoreHead("softmax", "score")
+
+
+def test_levels_are_found_together_as_each_by_itself():
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(2, 6, 5, 4), (2, 6, 3, 2), (2, 6, 2, 1)]
+    logits = [torch.randn(shape, generator=generator) for shape in shapes]
+    corners = [25 * torch.rand(2, h * w * 3, 2, generator=generator) for _, _, h, w in shapes]
+    boxes = [torch.cat([low, low + 10], dim=2).requires_grad_() for low in corners]
+    gts = [torch.tensor([[0.0, 0.0, 20.0, 20.0], [15.0, 10.0, 40.0, 30.0]]), torch.empty(0, 4)]
+    together = HarmonyScoreHead()(DensePredictions(logits, 2, lambda: boxes), gts)
+    for level, (logit, box) in enumerate(zip(logits, boxes, strict=True)):
+        alone = HarmonyScoreHead()(DensePredictions([logit], 2, lambda box=box: [box]), gts)
+        assert torch.equal(together.score[level], alone.score[0])
+        assert together.p_loc[level].stride() == alone.p_loc[0].stride()
+        gradients = [
+            torch.autograd.grad(maps.sum(), box, retain_graph=True)[0]
+            for maps in (together.p_loc[level], alone.p_loc[0])
+        ]
+        assert gradients[0].abs().sum() > 0
+        assert torch.equal(*gradients)
