@@ -22,6 +22,7 @@ from tbd.engine.needed_hooks import complete_hooks
 from tbd.engine.resume import set_resume
 from tbd.engine.runner import build_runner, resolve_work_dir
 from tbd.engine.strategy_check import check_strategy
+from tbd.engine.work_folder import only_training_in
 
 _VALIDATION = "val/"
 _TIMES = ("time", "data_time")
@@ -79,7 +80,8 @@ def train(
 
     Raises:
         FileNotFoundError: The config, a checkpoint to resume or an annotation file is missing.
-        ValueError: An option does not fit the config or the machine.
+        ValueError: An option does not fit the config or the machine, or another training is at work
+            in the work directory.
     """
     cfg = load_config(config, options, needs_model=True)
     check_config(cfg)
@@ -93,7 +95,7 @@ def train(
     warnings = check_content(cfg)
     _check_kept_checkpoints(cfg)
     set_resume(cfg, resume)
-    with launched(cfg, launcher):
+    with launched(cfg, launcher), only_training_in(cfg.work_dir):
         # In a function of its own, so that no variable here keeps the Runner.
         metrics = _train(cfg, warnings, progress_file, gradient_file)
     return _result(Path(cfg.work_dir), metrics)

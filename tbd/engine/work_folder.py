@@ -1,0 +1,75 @@
+"""One training at a time in a work directory."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import ModuleType
+
+from mmengine.dist import is_main_process
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+# A killed training's loader workers, which hold what it held, end within some seconds.
+_PATIENCE = 15.0
+_POLL = 0.2
+
+
+@contextmanager
+def only_training_in(folder: str, patience: float = _PATIENCE) -> Iterator[None]:
+    """Keep other trainings out of a work directory, whose files they would replace.
+
+    The folder is made if it does not exist. It is free again when the body ends, or the process
+    does, however it does. Nothing is kept out of file systems without locks.
+
+    Args:
+        folder: The work directory.
+        patience: How long to wait for another training to end, in seconds.
+
+    Raises:
+        OSError: The folder cannot be made.
+        ValueError: Another training is at work in it.
+    """
+    if not is_main_process():
+        yield
+        return
+    try:
+        os.makedirs(folder, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY) if fcntl else None
+    except OSError as error:
+        raise OSError(
+            f"work_dir={folder!r} cannot be written: {error.strerror}; give another place."
+        ) from error
+    try:
+        if descriptor is not None and not _locked(descriptor, patience):
+            raise ValueError(
+                f"work_dir={folder!r} is that of another training, which is still running: each "
+                "would replace the checkpoints of the other. Give another --work-dir, or stop it."
+            )
+        yield
+    finally:
+        if fcntl and descriptor is not None:
+            # Loader workers that are still there would hold the lock otherwise.
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+            os.close(descriptor)
+
+
+def _locked(descriptor: int, patience: float) -> bool:
+    assert fcntl is not None
+    end = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                return False
+            time.sleep(_POLL)
+        except OSError:  # of a file system without locks
+            return True
+        else:
+            return True
