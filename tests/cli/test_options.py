@@ -37,7 +37,7 @@ def test_options_of_the_config_add_up(monkeypatch):
     ("arguments", "message"),
     [
         (["--work-dir", "a", "--work-dir", "b"], "--work-dir: 'a' and 'b' are given; give it once"),
-        (["--cfg-options", "a=1", "a=2"], "'a' is set twice, in 'a=1 a=2'; set it once"),
+        (["--cfg-options", "a=1", "a=2"], "'a' is set twice, at last by 'a=2'; set it once"),
         (["--cfg-options", "a=1", "--cfg-options", "a=1"], "'a' is set twice"),
     ],
 )
