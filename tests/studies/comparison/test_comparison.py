@@ -336,7 +336,7 @@ def test_a_training_without_checkpoint_is_explained(configs, trainings, tmp_path
     [
         (["plain", "plain"], {}, "named plain"),
         (["plain"], {"teacher": "elsewhere/plain.py"}, "named plain"),
-        (["plain"], {"baseline": "other.py"}, "other.py is not among"),
+        (["plain"], {"baseline": "other.py"}, "--baseline 'other.py' is not among"),
         (["plain"], {"seeds": ()}, "nothing to compare"),
         ([], {}, "nothing to compare"),
         (["plain"], {"seeds": (1, 1)}, "named twice"),
