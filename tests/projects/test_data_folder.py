@@ -91,7 +91,7 @@ def test_formats_are_not_mixed_and_something_must_be_there(coco, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"all\.json is a file; give the folder"):
         read_data(coco / "all.json", 0.2, 0)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"no annotations that are known: COCO .*YOLO"):
+    with pytest.raises(FileNotFoundError, match=r"no annotations that are known; .*COCO .*YOLO"):
         read_data(tmp_path / "empty", 0.2, 0)
     bare = as_yolo(coco, tmp_path / "bare")
     (bare / "data.yaml").unlink()
