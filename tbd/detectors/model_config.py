@@ -87,7 +87,12 @@ def _read_model(path: str, key: str) -> ConfigDict:
             "an installed package as 'mmdet::retinanet/retinanet_r50_fpn_2x_coco.py', or a file; "
             "inside a config, '{{ fileDirname }}/teacher.py' is the file beside it."
         )
-    config = read_config(path)
+    try:
+        config = read_config(path)
+    except (FileNotFoundError, ImportError, ValueError) as error:
+        kinds = (FileNotFoundError, ImportError)
+        kind = next((kind for kind in kinds if isinstance(error, kind)), ValueError)
+        raise kind(f"{key}={path!r}: {error}") from error
     if "model" not in config:
         raise ValueError(f"{key}={path!r}: this config has no 'model'.")
     model = config.model

@@ -1,5 +1,6 @@
 import pytest
 
+from tbd.detectors import resolve_model_config
 from tbd.detectors.config_file import find_config, read_config
 
 
@@ -53,3 +54,18 @@ def test_no_package_is_installed_to_find_a_config(monkeypatch):
     monkeypatch.setattr("mmengine.hub.hub.install_package", lambda name: pytest.fail(name))
     with pytest.raises(FileNotFoundError):
         read_config("nosuchpackage::a/b.py")
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [("mmdet::no/such.py", FileNotFoundError), ("no/such.py", FileNotFoundError)],
+)
+def test_a_model_that_cannot_be_read_is_said_by_its_key(path, error):
+    with pytest.raises(error, match=rf"model\.student='{path}'.*such\.py"):
+        resolve_model_config(path, key="model.student")
+
+
+def test_a_model_whose_config_has_a_mistake_is_said_by_its_key(tmp_path):
+    (tmp_path / "broken.py").write_text("model = dict(")
+    with pytest.raises(ValueError, match=r"model\.teacher='.*broken\.py': cannot read the config"):
+        resolve_model_config(str(tmp_path / "broken.py"), key="model.teacher")
