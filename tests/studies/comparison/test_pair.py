@@ -56,7 +56,7 @@ def test_every_folder_of_a_method_is_a_name():
             "bckd",
         ),
         *("crosskd", "logit", "frs", "pgd", "fitnets", "fgfi", "defeat", "swfd", "ft", "vid"),
-        *("adversarial", "detrdistill", "foundation"),
+        *("adversarial", "detrdistill", "foundation", "qad"),
     } == set(method_names())
     assert canonical_name("FGD") == "fgd"
     assert canonical_name("factor-transfer") == "ft"
