@@ -42,7 +42,7 @@ def relative_quality(iou_s: Tensor, iou_t: Tensor) -> Tensor:
 class QualityAlignedDistillation(DistillationTerm):
     """The student learns the scores that its own boxes deserve, and its teacher's good boxes.
 
-    An extension of this project to harmony distillation, of no paper. There a
+    QAD, an extension of this project to harmony distillation, of no paper. There a
     softmax over all predictions of a level leaves most of them a probability
     near 0, so it is boxes that are taught and hardly scores. Here both are:
 

@@ -527,6 +527,8 @@ FAULTS: dict[str, Callable[[Bench], Outcome]] = {
 def main() -> int:
     """Run the whole campaign and print its table."""
     logging.disable()
+    # A shell lets what it runs in the background ignore interrupts, and so would the runs below.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     failed = 0
     print("| fault | results lost | weights equal | left over | other rank ended after |")
     print("|---|---:|---|---|---:|", flush=True)
