@@ -30,6 +30,7 @@ from tbd.distill.prediction_losses import (
     bin_distribution_loss,
     quality_focal_distillation_loss,
 )
+from tbd.distill.quality_aligned import QualityAlignedDistillation, relative_quality
 from tbd.distill.query import QueryDistillation, target_aware_feature_loss
 from tbd.distill.roi import RoIDistillation, roi_box_loss, roi_classification_loss
 from tbd.distill.schedule import Progress, WeightSchedule
@@ -77,6 +78,7 @@ __all__ = [
     "PearsonFeatureDistillation",
     "PredictionGuidedDistillation",
     "Progress",
+    "QualityAlignedDistillation",
     "QueryDistillation",
     "QuerySpec",
     "Read",
@@ -104,6 +106,7 @@ __all__ = [
     "masked_generative_loss",
     "pearson_feature_loss",
     "quality_focal_distillation_loss",
+    "relative_quality",
     "richness_classification_loss",
     "roi_box_loss",
     "roi_classification_loss",

@@ -78,12 +78,32 @@ def quality_focal_distillation_loss(logits_s: Tensor, logits_t: Tensor, beta: fl
         ValueError: if the shapes differ or ``beta`` is negative.
     """
     check_same_shape(logits_s=logits_s, logits_t=logits_t)
+    return quality_focal_loss(logits_s, at_least_float32(logits_t.detach()).sigmoid(), beta)
+
+
+def quality_focal_loss(logits: Tensor, target: Tensor, beta: float) -> Tensor:
+    """Cross-entropy with a probability, weighted by how far the prediction is from it.
+
+    BCE(σ(x), q)·|σ(x) − q|^β, Quality Focal Loss (Li et al., arXiv 2006.04388, eq. 3).
+
+    Args:
+        logits: The x, any shape.
+        target: The q, the same shape, in [0, 1]; a constant.
+        beta: The β, not negative; 0 leaves the plain cross-entropy.
+
+    Returns:
+        One number for each logit, the same shape, not negative.
+
+    Raises:
+        ValueError: if the shapes differ or ``beta`` is negative.
+    """
+    check_same_shape(logits=logits, target=target)
     check_not_negative(beta=beta)
-    student, target = at_least_float32(logits_s), at_least_float32(logits_t.detach()).sigmoid()
-    loss = binary_cross_entropy_with_logits(student, target, reduction="none")
+    logits, target = at_least_float32(logits), at_least_float32(target.detach())
+    loss = binary_cross_entropy_with_logits(logits, target, reduction="none")
     if beta == 0:
         return loss
-    difference = (student.sigmoid() - target).abs()
+    difference = (logits.sigmoid() - target).abs()
     # With β < 1 the root of 0 has an infinite gradient.
     apart = difference > 0
     return loss * torch.where(apart, torch.where(apart, difference, 1.0).pow(beta), 0.0)
