@@ -72,8 +72,8 @@ class QualityAlignedDistillation(DistillationTerm):
 
     def __init__(
         self,
-        loss_weight: float = 1.0,
-        bbox_weight: float = 6.0,
+        loss_weight: float = 2.0,
+        bbox_weight: float = 3.0,
         beta: float = 1.0,
         gamma: float = 1.0,
         overlap: Literal["giou", "iou"] = "giou",
