@@ -3,6 +3,7 @@ r"""Record finished runs in docs/results, and make the tables and the figure of 
 python tools/results.py collect work_dirs/bccd --out docs/results/bccd.jsonl \
     --hardware "2 CPU cores, one thread a run"
 python tools/results.py write
+python tools/results.py compare docs/results/bccd_auto.jsonl qad_retinanet_bccd tbd_retinanet_bccd
 """
 
 import argparse
@@ -10,7 +11,7 @@ import sys
 from pathlib import Path
 
 import tbd  # noqa: F401 (provides mmcv's operators, without which mmdet cannot be imported)
-from tbd.studies.results import collect, write_page
+from tbd.studies.results import collect, compare_records, read_records, write_page
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -34,6 +35,10 @@ def parse_args() -> argparse.Namespace:
     )
     collecting.add_argument("--hardware", required=True, metavar="TEXT", help="what they ran on")
     actions.add_parser("write", help="write docs/results.md and its figure")
+    comparing = actions.add_parser("compare", help="compare two configs seed by seed")
+    comparing.add_argument("records", metavar="FILE", help="docs/results/<set>.jsonl")
+    comparing.add_argument("name", metavar="NAME", help="name of a config")
+    comparing.add_argument("other", metavar="OTHER", help="name of the one it is compared to")
     return parser.parse_args()
 
 
@@ -44,6 +49,9 @@ def main() -> None:
         print(f"{added} runs added to {args.out}")
         for folder in unfinished:
             print(f"not finished: {folder}")
+    elif args.action == "compare":
+        gain, ahead = compare_records(read_records(args.records), args.name, args.other)
+        print(f"{gain.text('+.1f')} AP, ahead on {ahead} of {gain.count} seeds")
     else:
         page, figure = ROOT / "docs/results.md", ROOT / "docs/images/results_gain.svg"
         shown = write_page(page, ROOT / "docs/results", figure)

@@ -2,5 +2,7 @@
 
 from tbd.studies.results.collect import collect
 from tbd.studies.results.page import write_page
+from tbd.studies.results.record import read_records
+from tbd.studies.results.table import compare_records
 
-__all__ = ["collect", "write_page"]
+__all__ = ["collect", "compare_records", "read_records", "write_page"]

@@ -67,6 +67,34 @@ class Pair:
     rows: tuple[Row, ...]
 
 
+def compare_records(records: Sequence[RunRecord], name: str, other: str) -> tuple[Interval, int]:
+    """Compare two configs that were trained from the same seeds.
+
+    Args:
+        records: Of one data set.
+        name: Name of a config.
+        other: Name of another one.
+
+    Returns:
+        Mean of the differences of AP, seed by seed, with its 95 % interval, and on how many seeds
+        the former is ahead. Seeds that choose settings do not count.
+
+    Raises:
+        ValueError: One of them is not recorded, or they have no seed in common.
+    """
+    by_name: dict[str, dict[int, float]] = {}
+    for record in records:
+        if not record.chooses:
+            by_name.setdefault(record.name, {})[record.seed] = record.metrics["ap"]
+    for wanted in (name, other):
+        if wanted not in by_name:
+            raise ValueError(f"{wanted} is not recorded; there are {', '.join(by_name)}.")
+    found = paired_differences(by_name[name], by_name[other])
+    if not found:
+        raise ValueError(f"{name} and {other} have no seed in common.")
+    return mean_interval(list(found.values())), sum(value > 0 for value in found.values())
+
+
 def find_pairs(records: Sequence[RunRecord]) -> list[Pair]:
     """Sort the runs of one data set into pairs; every run is in one at least.
 

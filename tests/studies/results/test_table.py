@@ -3,7 +3,13 @@ import pytest
 from recorded import record
 from scipy import stats
 
-from tbd.studies.results.table import find_pairs, format_agreement, format_gains, format_pair
+from tbd.studies.results.table import (
+    compare_records,
+    find_pairs,
+    format_agreement,
+    format_gains,
+    format_pair,
+)
 
 PLAIN = [46.0, 47.0, 45.5, 46.2, 46.9]
 TBD = [49.0, 48.1, 49.5, 49.9, 48.8]
@@ -27,6 +33,18 @@ def test_gain_is_paired_by_seed_and_its_interval_is_the_paired_t_tests():
     expected = stats.ttest_rel(TBD, PLAIN).confidence_interval(0.95)
     assert (tbd.gain.low, tbd.gain.high) == pytest.approx(tuple(expected))
     assert tbd.gap_closed == pytest.approx(np.mean(np.subtract(TBD, PLAIN)) / (57 - np.mean(PLAIN)))
+
+
+def test_two_configs_are_compared_on_the_seeds_that_both_have():
+    others = [*runs(), record("hd", 4, 48.0), record("hd", 100, 99.0), record("tbd", 100, 0.0)]
+    gain, ahead = compare_records(others, "tbd", "hd")
+    expected = stats.ttest_rel([49.9, 48.8], [45.0, 48.0]).confidence_interval(0.95)
+    assert (gain.low, gain.high) == pytest.approx(tuple(expected))
+    assert (gain.count, ahead) == (2, 2)
+    with pytest.raises(ValueError, match="cwd is not recorded; there are teacher, plain"):
+        compare_records(others, "tbd", "cwd")
+    with pytest.raises(ValueError, match="no seed in common"):
+        compare_records(others, "hd", "alone")
 
 
 def test_a_method_of_fewer_seeds_is_held_against_the_same_seeds():
