@@ -231,6 +231,11 @@ class TeacherStudentDetector(BaseDetector):
             )
 
     @property
+    def has_teacher(self) -> bool:
+        """Whether there is a teacher detector; without one every term brings its own."""
+        return self._teacher is not None
+
+    @property
     def teacher(self) -> BaseDetector:
         """The built teacher: frozen, in eval mode, not a submodule.
 

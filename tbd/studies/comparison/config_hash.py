@@ -34,9 +34,10 @@ def config_hash(cfg: Config) -> str:
         # The config names its models by path; what the files say decides, not where they lie.
         model = content["model"]
         model["student"] = resolve_model_config(cfg.model).to_dict()
-        model["teacher"] = resolve_model_config(
-            cfg.model.teacher, cfg.model.get("teacher_options"), key="model.teacher"
-        ).to_dict()
+        if cfg.model.teacher is not None:
+            model["teacher"] = resolve_model_config(
+                cfg.model.teacher, cfg.model.get("teacher_options"), key="model.teacher"
+            ).to_dict()
         run = teacher_run(cfg)
         if run:
             model["teacher_ckpt"] = [config_name(run["config"]), run["seed"]]

@@ -55,8 +55,9 @@ def measure(
         str(run.folder / folder),
         with_classwise({**parse_options(run.options), **(options or {})}, run.load()),
     )
+    found = with_nothing_found(values, run.load().test_evaluator)
     metrics = {
-        **standard_names(values, first_validation(run.folder)),
+        **standard_names(found, first_validation(run.folder)),
         **class_aps(values),
     }
     parameters = load_student(run).parameters()
@@ -112,6 +113,26 @@ def first_validation(folder: Path) -> dict[str, float]:
             if any(key.startswith("coco/") for key in record):
                 validations[record["step"]] = record
     return validations[min(validations)] if len(validations) > 1 else {}
+
+
+def with_nothing_found(values: Mapping[str, float], evaluators: Any) -> dict[str, float]:
+    """Add an AP of 0 where COCO's evaluators had no detection to evaluate.
+
+    They then report nothing, and a detector that finds nothing would be left out of the mean.
+
+    Args:
+        values: What the evaluators reported.
+        evaluators: Their configs, one or several.
+    """
+    found = dict(values)
+    for evaluator in evaluators if isinstance(evaluators, list | tuple) else [evaluators]:
+        if not str(evaluator["type"]).endswith("CocoMetric"):
+            continue
+        metrics = evaluator.get("metric", "bbox")
+        for kind in [metrics] if isinstance(metrics, str) else metrics:
+            if kind in ("bbox", "segm") and f"coco/{kind}_mAP" not in found:
+                found |= {f"coco/{kind}_mAP{ending}": 0.0 for ending in ("", "_50", "_75")}
+    return found
 
 
 def standard_names(

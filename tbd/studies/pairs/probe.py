@@ -65,7 +65,7 @@ class Probe(Hook):
         """Keep the losses that were logged."""
         if not self.losses:
             # On the first batch a teacher is made ready to run, which may fold its norms.
-            self._before["teacher"] = _weights(runner.model.teacher)
+            self._before |= {role: _weights(d) for role, d in _teacher(runner.model).items()}
         self.losses.append({key: float(value) for key, value in (outputs or {}).items()})
 
     def check(self, model: TeacherStudentDetector, all_terms: bool) -> None:
@@ -120,9 +120,10 @@ class Probe(Hook):
         }
         if unchanged["student"]:
             raise BrokenDistillationError("Two steps of the optimizer left the student as it was.")
-        if not unchanged["teacher"]:
+        if not unchanged.get("teacher", True):
             raise BrokenDistillationError("The teacher's weights or statistics have changed.")
-        if any(p.requires_grad or p.grad is not None for p in model.teacher.parameters()):
+        parameters = [p for detector in _teacher(model).values() for p in detector.parameters()]
+        if any(p.requires_grad or p.grad is not None for p in parameters):
             raise BrokenDistillationError("The teacher has parameters with a gradient.")
 
 
@@ -141,7 +142,11 @@ def _weights(detector: BaseDetector) -> dict[str, Tensor]:
 
 
 def _detectors(model: TeacherStudentDetector) -> dict[str, BaseDetector]:
-    return {"student": model.student, "teacher": model.teacher}
+    return {"student": model.student} | _teacher(model)
+
+
+def _teacher(model: TeacherStudentDetector) -> dict[str, BaseDetector]:
+    return {"teacher": model.teacher} if model.has_teacher else {}
 
 
 @torch.no_grad()

@@ -49,7 +49,7 @@ class PairTrial:
     Attributes:
         name: Name of the config, without folder and suffix.
         student: Class name of the student.
-        teacher: Class name of the teacher.
+        teacher: Class name of the teacher, "none" where there is none.
         own_terms: Types of the terms that the config itself has.
         terms: By type, each term of the config and each other that was tried.
         missing: What the student's own training needs and this environment
@@ -100,12 +100,13 @@ def try_pair(config: str, full_width: bool = False, all_terms: bool = True) -> P
                 raise
             missing = "the student's own loss needs scikit-learn"
         else:
-            probe.check(model, all_terms)
+            # Terms with teachers of their own compare features; none of them need reach the head.
+            probe.check(model, all_terms and model.has_teacher)
             check_export(config, cfg, runner)
     return PairTrial(
         name=config_name(config),
         student=type(model.student).__name__,
-        teacher=type(model.teacher).__name__,
+        teacher=type(model.teacher).__name__ if model.has_teacher else "none",
         own_terms=own_terms,
         terms={kind: TermTrial(refusal=reason) for kind, reason in refusals.items()}
         | _term_trials(probe, model),

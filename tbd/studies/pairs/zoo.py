@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from mmengine.config import ConfigDict
+
 from tbd.detectors.model_config import WRAPPER_TYPES
 from tbd.engine.config import load_config
 
@@ -70,6 +72,15 @@ def shipped_pairs(folder: str | Path) -> list[str]:
             continue
         model = load_config(str(path)).model
         if model.type in WRAPPER_TYPES:
-            content = {k: v for k, v in model.to_dict().items() if k not in _OF_TERMS}
-            pairs.setdefault(json.dumps(content, sort_keys=True, default=str), str(path))
+            pairs.setdefault(pair_key(model), str(path))
     return list(pairs.values())
+
+
+def pair_key(model: ConfigDict) -> str:
+    """What two distillations share that differ in their terms alone.
+
+    Args:
+        model: The ``model`` of a distillation's config.
+    """
+    content = {k: v for k, v in model.to_dict().items() if k not in _OF_TERMS}
+    return json.dumps(content, sort_keys=True, default=str)

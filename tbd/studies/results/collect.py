@@ -87,7 +87,8 @@ def read_run(folder: Path, commit: str, hardware: str) -> RunRecord:
     cfg = Config.fromfile(str(folder / Path(state["config"]).name))
     baseline = teacher = teacher_seed = None
     if cfg.model.type in WRAPPER_TYPES:
-        baseline, teacher = _stem(cfg.model.student), _stem(cfg.model.teacher)
+        baseline = _stem(cfg.model.student)
+        teacher = None if cfg.model.teacher is None else _stem(cfg.model.teacher)
         teacher_seed = teacher_run(cfg).get("seed")
     origin = cfg.get(ORIGIN, {})
     return RunRecord(

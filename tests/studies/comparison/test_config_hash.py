@@ -1,5 +1,7 @@
 import copy
 
+import tiny
+from mmengine.config import Config
 from shipped import shipped
 
 from tbd.studies.comparison.config_hash import config_hash
@@ -22,3 +24,10 @@ def test_what_decides_on_a_result_is_in_it_and_the_seed_apart():
     plain = changed(randomness=dict(seed=0))
     assert changed(randomness=dict(seed=7)) == plain
     assert changed(randomness=dict(seed=0), optim_wrapper=dict(optimizer=dict(lr=0.5))) != plain
+
+
+def test_a_distillation_without_a_teacher_detector_has_one():
+    foundation = dict(type="tbd.FoundationFeatureDistillation", encoder=dict(type="mmdet.ResNet"))
+    model = tiny.wrapper(teacher=None, distill=dict(foundation=foundation))
+    alone = config_hash(Config(dict(model=model)))
+    assert alone != config_hash(Config(dict(model=model | dict(teacher=tiny.retinanet()))))

@@ -1,6 +1,25 @@
 import json
 
-from tbd.studies.comparison.measurement import first_validation, standard_names
+import pytest
+
+from tbd.studies.comparison.measurement import (
+    first_validation,
+    standard_names,
+    with_nothing_found,
+)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_detector_that_finds_nothing_has_an_ap_of_0(several):
+    coco = dict(type="CocoMetric", metric=["bbox", "segm"])
+    evaluators = [dict(type="tbd.HarmonyMetric"), coco] if several else coco
+    # COCO's evaluator reports nothing at all where there is no detection.
+    found = standard_names(with_nothing_found({}, evaluators), {})
+    assert found["ap"] == found["ap50"] == found["mask_ap75"] == 0
+    assert found["ap_small"] is None
+    values = {"coco/bbox_mAP": 0.5, "coco/segm_mAP": -1.0}
+    assert with_nothing_found(values, evaluators) == values
+    assert with_nothing_found({}, dict(type="VOCMetric")) == {}
 
 
 def test_groups_of_a_long_tail_are_reported_where_they_are_measured():

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,16 +19,34 @@ from tbd.engine import export_student
 from tbd.registry import MODELS
 from tbd.studies.pairs import BrokenDistillationError, shipped_pairs, try_pair, try_pairs
 from tbd.studies.pairs.trial_config import trial_config
+from tbd.studies.pairs.zoo import pair_key
+
+
+@cache
+def pairs():
+    """The config that stands for each pair."""
+    paths = (str(Path(path).relative_to(ROOT)) for path in shipped_pairs(ROOT))
+    return {pair_key(shipped(path).model): path for path in paths}
+
+
+@cache
+def trained():
+    """One config of each pair, and of each method one with its own options."""
+    # The last of a folder is kept, and RetinaNet's are the cheapest.
+    by_cost = sorted(distillations(), key=lambda config: "_retinanet_r101" in config)
+    of_methods = {Path(config).parts[0]: config for config in by_cost}
+    return sorted({*pairs().values(), *of_methods.values()})
 
 
 @pytest.fixture(scope="module")
 def shipped_trials(request):
     """Trials of the chosen configs, under way in processes of their own."""
-    chosen = [
-        item.callspec.params["config"]
+    chosen = {
+        pairs()[pair_key(shipped(config).model)] if config not in trained() else config
         for item in request.session.items
         if getattr(item, "originalname", "") == "test_shipped_distillation_works"
-    ]
+        for config in [item.callspec.params["config"]]
+    }
     context = multiprocessing.get_context("spawn")
     # Beside other tests, one of two cores is theirs.
     alone = "PYTEST_XDIST_WORKER" not in os.environ
@@ -35,21 +54,27 @@ def shipped_trials(request):
     with ProcessPoolExecutor(
         jobs, context, initializer=torch.set_num_threads, initargs=(1,)
     ) as pool:
-        pairs = set(shipped_pairs(ROOT))
+        of_pairs = set(pairs().values())
         yield {
-            config: pool.submit(try_pair, path, all_terms=path in pairs)
-            for config, path in ((config, str(ROOT / config)) for config in chosen)
+            config: pool.submit(try_pair, str(ROOT / config), all_terms=config in of_pairs)
+            for config in sorted(chosen)
         }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("config", distillations())
-def test_shipped_distillation_works(config, shipped_trials):
+def test_shipped_distillation_works(config, shipped_trials, tmp_path):
+    own = {term["type"] for term in shipped(config).model.distill.values() if term}
+    assert own
+    if config not in trained():
+        # Its pair is trained with all terms and its method on another pair; here is its own mix.
+        terms = MODELS.build(trial_config(str(ROOT / config), str(tmp_path)).model).terms
+        assert {f"tbd.{type(term).__name__}" for term in terms.values()} == own
+        config = pairs()[pair_key(shipped(config).model)]
     trial = shipped_trials[config].result()
     if trial.missing:
         pytest.skip(trial.missing)
-    assert trial.own_terms
-    assert not any(trial.terms[kind].refusal for kind in trial.own_terms)
+    assert not any(trial.terms[kind].refusal for kind in own)
 
 
 def test_terms_are_at_their_full_weight_from_the_start_of_a_trial(tmp_path):
@@ -149,6 +174,17 @@ def test_an_export_of_other_weights_is_noticed(tiny_pair, monkeypatch):
     monkeypatch.setattr("tbd.studies.pairs.export_check.export_student", export_wrongly)
     with pytest.raises(BrokenDistillationError, match="predicts something else"):
         try_pair(tiny_pair())
+
+
+def test_a_distillation_without_a_teacher_detector_is_tried(tmp_path):
+    encoder = dict(type="mmdet.ResNet", depth=18, base_channels=8, allow_random=True)
+    foundation = dict(type="tbd.FoundationFeatureDistillation", encoder=encoder)
+    model = wrapper(teacher=None, allow_random_teacher=False, distill=dict(foundation=foundation))
+    config = config_dict(tmp_path / "data", model)
+    trial = try_pair(write_config(tmp_path / "alone.py", config))
+    assert trial.teacher == "none"
+    assert trial.terms[foundation["type"]].reaches == ("backbone", "neck")
+    assert "model.teacher is None" in trial.terms["tbd.HarmonyDistillation"].refusal
 
 
 @pytest.mark.slow

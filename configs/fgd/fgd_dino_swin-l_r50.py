@@ -1,0 +1,8 @@
+"""DINO by FGD on COCO, 12 epochs: Swin-L (57.2 AP, downloaded) teaches ResNet-50 (49.0 AP).
+
+With the weights for RetinaNet, which the public code of DETRDistill takes for Deformable DETR.
+Needs COCO in data/coco. The learning rate is for 8 GPUs × 2 images; --auto-scale-lr adapts it.
+"""
+
+_base_ = "../pkd/pkd_dino_swin-l_r50.py"
+model = dict(distill=dict(_delete_=True, fgd=dict(type="tbd.FocalGlobalDistillation")))
