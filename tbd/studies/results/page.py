@@ -7,10 +7,12 @@ from pathlib import Path
 
 from tbd.files import write_file
 from tbd.studies.results.record import RunRecord, read_records
+from tbd.studies.results.summary import format_summary
 from tbd.studies.results.table import Pair, find_pairs, format_agreement, format_gains, format_pair
 from tbd.visualization.gains import Gain, draw_gains
 
 _BLOCK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
+_SUMMARY = re.compile(r"(<!-- summary -->\n).*?(<!-- end of summary -->)", re.DOTALL)
 
 
 def write_page(
@@ -21,7 +23,8 @@ def write_page(
     """Bring a page's tables and its figure up to date with the recorded runs.
 
     A table stands between ``<!-- results: NAME -->`` and ``<!-- end of results -->`` and shows
-    ``NAME.jsonl``. The rest of the page is left as it is.
+    ``NAME.jsonl``; between ``<!-- summary -->`` and ``<!-- end of summary -->`` stands one line of
+    each pair. The rest of the page is left as it is.
 
     Args:
         page: Markdown file.
@@ -46,12 +49,11 @@ def write_page(
             "-->' and '<!-- end of results -->'."
         )
     by_set = {name: read_records(Path(records, f"{name}.jsonl")) for name in shown}
-    write_file(
-        file,
-        _BLOCK.sub(
-            lambda m: f"{m.group(1)}\n{format_set(by_set[m.group(2)])}\n\n{m.group(3)}", text
-        ),
+    text = _BLOCK.sub(
+        lambda m: f"{m.group(1)}\n{format_set(by_set[m.group(2)])}\n\n{m.group(3)}", text
     )
+    summary = format_summary(by_set)
+    write_file(file, _SUMMARY.sub(lambda m: f"{m.group(1)}\n{summary}\n\n{m.group(2)}", text))
     panels = {}
     for name, found in by_set.items():
         for pair in find_pairs([record for record in found if not record.chooses]):
