@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tbd.distill.checks import check_not_negative, check_positive
 from tbd.distill.correspondence import check_correspondence, heads_of
-from tbd.distill.object_regions import object_regions
+from tbd.distill.object_regions import Overlap, object_regions
 from tbd.distill.prediction_losses import bin_distribution_loss, box_overlap_loss
 from tbd.distill.reduction import normalizer
 from tbd.distill.spec import DetectorSpec
@@ -50,6 +50,10 @@ class LocalizationDistillation(DistillationTerm):
             region the valuable region reaches.
         form: ``"bins"`` compares distributions, ``"giou"`` decoded boxes;
             ``"auto"`` distributions where both heads have as many bins.
+        vlr_overlap: ``"iou"`` finds the valuable region by DIoU, as the paper says;
+            ``"iof"`` as the authors' code, whose DIoU has the area of the
+            location's square in place of the union, so that much of a large
+            object lies above the threshold, outside of its region.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -64,20 +68,23 @@ class LocalizationDistillation(DistillationTerm):
         vlr_weight: float = 0.25,
         vlr_gamma: float = 0.25,
         form: Form = "auto",
+        vlr_overlap: Overlap = "iou",
     ) -> None:
         super().__init__(loss_weight)
         check_positive(temperature=temperature)
         check_not_negative(vlr_weight=vlr_weight)
         if not 0 <= vlr_gamma <= 1:
             raise ValueError(f"vlr_gamma={vlr_gamma} must be in [0, 1].")
-        if form not in get_args(Form):
-            raise ValueError(
-                f"form={form!r} is unknown; choose one of {', '.join(get_args(Form))}."
-            )
+        for name, value, known in (("form", form, Form), ("vlr_overlap", vlr_overlap, Overlap)):
+            if value not in get_args(known):
+                raise ValueError(
+                    f"{name}={value!r} is unknown; choose one of {', '.join(get_args(known))}."
+                )
         self.temperature = temperature
         self.vlr_weight = vlr_weight
         self.vlr_gamma = vlr_gamma
         self.form = form
+        self.vlr_overlap: Overlap = vlr_overlap
         self._student: DetectorSpec | None = None
 
     def connect(self, student: DetectorSpec, teacher: DetectorSpec) -> None:
@@ -101,7 +108,7 @@ class LocalizationDistillation(DistillationTerm):
         return (
             f"LocalizationDistillation(loss_weight={self.loss_weight}, "
             f"temperature={self.temperature}, vlr_weight={self.vlr_weight}, "
-            f"vlr_gamma={self.vlr_gamma}, form={self.form})"
+            f"vlr_gamma={self.vlr_gamma}, form={self.form}, vlr_overlap={self.vlr_overlap})"
         )
 
     def forward(self, student: View, teacher: View) -> dict[str, Tensor]:
@@ -110,7 +117,7 @@ class LocalizationDistillation(DistillationTerm):
         assert predictions_s is not None
         assert predictions_t is not None
         assert self._student is not None
-        regions = object_regions(student, self._student, self.vlr_gamma)
+        regions = object_regions(student, self._student, self.vlr_gamma, self.vlr_overlap)
         main, valuable = [], []
         for level in range(len(predictions_s.cls_logits)):
             scores = binary_class_rows(predictions_s, level).detach().amax(dim=2).sigmoid()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from mmdet.structures.bbox import bbox_overlaps
@@ -13,6 +14,9 @@ from tbd.distill.view import View
 
 SCALE = 8.0
 """Side of the square around a location that is held against objects, in strides."""
+
+Overlap = Literal["iou", "iof"]
+"""What an overlap is divided by: the area of both, or of the square around the location."""
 
 CANDIDATES = 9
 """Nearest locations of each level that are looked at for an object."""
@@ -43,6 +47,7 @@ def find_object_regions(
     strides: Sequence[tuple[int, int]],
     offset: float = 0.5,
     gamma: float = 0.25,
+    overlap: Overlap = "iou",
 ) -> ObjectRegions:
     """Tell locations that stand for an object from those that do not.
 
@@ -59,6 +64,8 @@ def find_object_regions(
         strides: Input pixels per cell of each level, (vertical, horizontal).
         offset: Where in its cell the centre of a location lies, 0.5 in the middle.
         gamma: The γ, in [0, 1].
+        overlap: ``"iof"`` puts, in the DIoU of the valuable region, the area of
+            the square in place of the union, as the code of the paper does.
 
     Returns:
         The regions.
@@ -75,7 +82,7 @@ def find_object_regions(
     counts = [len(level) for level in points]
     centers, halves = torch.cat(points), torch.cat(scales)
     squares = torch.cat([centers - halves, centers + halves], dim=1)
-    images = [_image_regions(centers, squares, counts, boxes, gamma) for boxes in gt.boxes]
+    images = [_image_regions(centers, squares, counts, boxes, gamma, overlap) for boxes in gt.boxes]
     main, valuable = (
         tuple(
             level.unflatten(1, size)
@@ -86,26 +93,34 @@ def find_object_regions(
     return ObjectRegions(main, valuable)
 
 
-def object_regions(view: View, spec: DetectorSpec, gamma: float = 0.25) -> ObjectRegions:
+def object_regions(
+    view: View, spec: DetectorSpec, gamma: float = 0.25, overlap: Overlap = "iou"
+) -> ObjectRegions:
     """Regions at the locations of a view's dense predictions, found once per step.
 
     Args:
         view: A view with predictions.
         spec: Describes its detector, with the levels that the view shows.
         gamma: See :func:`find_object_regions`.
+        overlap: Likewise.
     """
     assert view.predictions is not None
     assert spec.head is not None
     sizes = [(level.shape[2], level.shape[3]) for level in view.predictions.cls_logits]
     strides, offset = spec.strides, spec.head.prior_offset
     return view.cached(
-        ("object_regions", strides, offset, gamma),
-        lambda: find_object_regions(view.gt, sizes, strides, offset, gamma),
+        ("object_regions", strides, offset, gamma, overlap),
+        lambda: find_object_regions(view.gt, sizes, strides, offset, gamma, overlap),
     )
 
 
 def _image_regions(
-    centers: Tensor, squares: Tensor, counts: Sequence[int], boxes: Tensor, gamma: float
+    centers: Tensor,
+    squares: Tensor,
+    counts: Sequence[int],
+    boxes: Tensor,
+    gamma: float,
+    overlap: Overlap,
 ) -> tuple[Tensor, Tensor]:
     main = torch.zeros(len(squares), dtype=torch.bool, device=squares.device)
     if len(boxes) == 0:
@@ -130,7 +145,8 @@ def _image_regions(
     is_inside = torch.cat([left_top, right_bottom], dim=2).amin(dim=2) > 0.01
     main = (is_near & is_inside & (iou >= threshold)).any(dim=1)
 
-    diou = _distance_iou(iou, distance, squares, boxes)
+    share = bbox_overlaps(squares, boxes, mode="iof") if overlap == "iof" else iou
+    diou = _distance_iou(share, distance, squares, boxes)
     is_valuable = (diou >= gamma * threshold) & (diou < threshold)
     return main, torch.where(is_valuable, iou, 0.0).amax(dim=1)
 

@@ -8,6 +8,7 @@ from reference import reference
 from views import ground_truth, view
 
 from tbd.distill import FeatureImitation, View, imitation_loss
+from tbd.distill.gt_masks import near_object_masks
 
 BOXES = [torch.tensor([[8.0, 8.0, 24.0, 33.0]]), torch.zeros(0, 4)]
 
@@ -66,6 +67,21 @@ def test_objects_and_background_cost_what_they_do_in_the_public_code_of_defeat()
     gradients = torch.autograd.grad(objects + background, feats)
     for level, gradient in enumerate(gradients):
         torch.testing.assert_close(gradient, arrays[f"gradient_{level}"], rtol=1e-10, atol=1e-14)
+
+
+def test_near_objects_cost_what_they_do_in_the_public_code_of_fgfi():
+    arrays = reference("fine_grained")
+    gt = ground_truth([arrays["boxes_0"], arrays["boxes_1"]], size=(72, 80))
+    student, teacher = (
+        View(gt, features=(features,))
+        for features in (arrays["feat_s"].requires_grad_(), arrays["feat_t"])
+    )
+    torch.testing.assert_close(near_object_masks(student, 0.5)[0].double(), arrays["mask"])
+    term = connected((3,), (3,), region="near_objects", channel_reduction="sum", loss_weight=0.01)
+    loss = term(student, teacher)["loss_feature"]
+    (gradient,) = torch.autograd.grad(loss, student.features[0])
+    torch.testing.assert_close(loss, arrays["loss"], rtol=1e-10, atol=0)
+    torch.testing.assert_close(gradient, arrays["gradient"], rtol=1e-10, atol=1e-14)
 
 
 def test_an_empty_mask_costs_nothing():

@@ -1,13 +1,16 @@
 import math
+from dataclasses import replace
 
 import pytest
 import tiny
 import torch
 import views
 from dense_views import BOXES, SIZES, STRIDES, every_prediction, losses, overlaps, predictions, spec
+from reference import reference
 
-from tbd.distill import LocalizationDistillation, bin_distribution_loss
+from tbd.distill import LocalizationDistillation, View, bin_distribution_loss
 from tbd.distill.object_regions import find_object_regions
+from tbd.predictions import DensePredictions
 from tbd.registry import MODELS
 
 LD = dict(hd=None, tfd=None, ld=dict(type="tbd.LocalizationDistillation"))
@@ -42,6 +45,39 @@ def test_losses_against_a_loop_over_predictions(form, anchors):
     # Weights 1/4 and 1/16, of two images where here are three.
     assert found["loss_ld"].item() == pytest.approx(main / 4 * 2 / 3, rel=1e-5)
     assert found["loss_ld_vlr"].item() == pytest.approx(valuable / 16 * 2 / 3, rel=1e-5)
+
+
+def test_values_gradients_and_regions_are_those_of_the_public_code():
+    arrays = reference("localization")
+    strides = ((8, 8), (16, 16))
+    gt = views.ground_truth([arrays["boxes_0"], arrays["boxes_1"]])
+    regions = find_object_regions(gt, [(5, 4), (3, 2)], strides, offset=0.0, overlap="iof")
+    for name in ("main", "valuable"):
+        found = torch.cat([level.flatten(1) for level in getattr(regions, name)], dim=1)
+        torch.testing.assert_close(found, arrays[name].to(found.dtype))
+    given = [arrays[f"reg_s_{level}"].requires_grad_() for level in (0, 1)]
+    student, teacher = (
+        DensePredictions(
+            [arrays["cls_0"], arrays["cls_1"]],
+            num_classes=3,
+            decode=lambda: [],
+            regression=regression,
+            encoding="bins",
+        )
+        for regression in (given, [arrays["reg_t_0"], arrays["reg_t_1"]])
+    )
+    term = LocalizationDistillation(vlr_overlap="iof")
+    head = dict(num_classes=3, prior_layout="anchors", prior_offset=0.0)
+    term.connect(*(replace(spec(role, **head), strides=strides) for role in ("student", "teacher")))
+    losses = term(view(gt, student), view(gt, teacher))
+    for name, loss in losses.items():
+        torch.testing.assert_close(loss, arrays[name], rtol=1e-6, atol=0)
+    for level, gradient in enumerate(torch.autograd.grad(sum(losses.values()), given)):
+        torch.testing.assert_close(gradient, arrays[f"gradient_{level}"], rtol=1e-5, atol=1e-9)
+
+
+def view(gt, predictions):
+    return View(gt, predictions=predictions)
 
 
 def test_gradient_is_that_of_the_divergence_and_stays_off_the_scores():
@@ -108,7 +144,13 @@ def test_unsuitable_heads_are_refused_with_what_would_do():
 
 @pytest.mark.parametrize(
     "options",
-    [dict(temperature=0.0), dict(vlr_weight=-1.0), dict(vlr_gamma=2.0), dict(form="kl")],
+    [
+        dict(temperature=0.0),
+        dict(vlr_weight=-1.0),
+        dict(vlr_gamma=2.0),
+        dict(form="kl"),
+        dict(vlr_overlap="iou2"),
+    ],
 )
 def test_settings_out_of_range_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
