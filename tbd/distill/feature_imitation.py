@@ -13,6 +13,7 @@ from tbd.distill.reduction import normalizer
 from tbd.distill.spec import DetectorSpec
 from tbd.distill.view import View
 from tbd.modules import AdaptationKind
+from tbd.precision import at_least_float32
 from tbd.registry import MODELS
 
 Region = Literal["all", "near_objects", "decoupled"]
@@ -48,6 +49,7 @@ def imitation_loss(
         raise ValueError(
             f"mask {list(mask.shape)} must be {[batch, height, width]} as the features are."
         )
+    feat_s, feat_t = at_least_float32(feat_s), at_least_float32(feat_t)
     mask = mask.detach().to(feat_s.dtype)
     squared = (mask * (feat_s - feat_t.detach()).square().sum(dim=1)).sum()
     if channel_reduction == "mean":

@@ -13,6 +13,7 @@ from tbd.distill.gt_masks import ScaledMasks, scaled_masks
 from tbd.distill.spec import DetectorSpec
 from tbd.distill.view import View
 from tbd.modules import AdaptationKind, GlobalContextPair
+from tbd.precision import at_least_float32
 from tbd.registry import MODELS
 
 
@@ -46,7 +47,7 @@ def focal_feature_loss(
             f"foreground {list(foreground.shape)} and background {list(background.shape)} must be "
             f"{[batch, height, width]} as the features are."
         )
-    feat_t = feat_t.detach()
+    feat_s, feat_t = at_least_float32(feat_s), at_least_float32(feat_t).detach()
     channels = channel_attention(feat_t, temperature)
     difference = torch.einsum("nchw,nc->nhw", (feat_t - feat_s).square(), channels)
     difference = difference * spatial_attention(feat_t, temperature)
@@ -74,6 +75,7 @@ def attention_loss(feat_s: Tensor, feat_t: Tensor, temperature: float) -> Tensor
         ValueError: if the shapes differ.
     """
     check_feature_maps(feat_s, feat_t)
+    feat_s, feat_t = at_least_float32(feat_s), at_least_float32(feat_t)
     differences = [
         (attention(feat_s, temperature) - attention(feat_t.detach(), temperature)).abs().sum()
         for attention in (spatial_attention, channel_attention)

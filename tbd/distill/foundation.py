@@ -39,6 +39,7 @@ def cosine_feature_loss(feat_s: Tensor, feat_t: Tensor, weight: Tensor) -> Tenso
             f"feat_s {list(feat_s.shape)} and feat_t {list(feat_t.shape)} must have one shape "
             f"[N, C, H, W], and weight {list(weight.shape)} be [N, H, W]."
         )
+    feat_s, feat_t, weight = (at_least_float32(each) for each in (feat_s, feat_t, weight))
     distance = 1 - cosine_similarity(feat_s, feat_t.detach(), dim=1)
     return (weight * distance).sum() / normalizer(weight.sum(), 1.0)
 
@@ -48,12 +49,18 @@ class FoundationFeatureDistillation(DistillationTerm):
     """The student's features are to point where those of a pretrained image encoder point.
 
     The encoder sees the student's images, normalised and sized as it expects,
-    and is never trained. A 1×1 convolution projects one pyramid level of the
-    student to the encoder's channels; the loss is the mean over all locations
-    inside the images of 1 − cosine similarity. RT-DETRv4 (Liao et al., arXiv
-    2510.25257) teaches a detector so from DINOv3; a weight that fades is set by
-    the term's ``schedule``. The term needs no teacher detector: with
-    ``model.teacher=None`` it may stand alone.
+    and is never trained. A linear layer, the same at all locations, projects one
+    pyramid level of the student to the encoder's channels; the loss is the mean
+    over all locations inside the images of 1 − cosine similarity. RT-DETRv4
+    (Liao et al., arXiv 2510.25257) teaches a detector so from DINOv3. Its public
+    code starts from a weight of 5 for its two smaller detectors and of 15 and 20
+    for its larger ones, and from then on sets it anew after every epoch, so that
+    the student's encoder has a share of 2 to 11 % of the norms of gradients;
+    here ``loss_weight="auto"`` sets a share once, and a weight that changes is
+    set by the term's ``schedule``. That code teaches the coarsest map before it
+    enters the feature pyramid, this term a level of the pyramid, and it counts
+    padding. The layer's parameters are named as there. The term needs no teacher
+    detector: with ``model.teacher=None`` it may stand alone.
 
     Args:
         encoder: Config of the encoder, see
@@ -124,7 +131,8 @@ class FoundationFeatureDistillation(DistillationTerm):
             )
         self._images = student.images
         self._stride = student.strides[self.level]
-        self.projector = nn.Conv2d(student.channels[self.level], self.encoder.channels, 1)
+        channels = student.channels[self.level]
+        self.projector = nn.Sequential(nn.Linear(channels, self.encoder.channels))
 
     def describe(self) -> str:
         """Name the settings."""
@@ -133,9 +141,14 @@ class FoundationFeatureDistillation(DistillationTerm):
             f"level={self.level}, input_size={self.input_size or 'as the batch'})"
         )
 
+    def project(self, features: Tensor) -> Tensor:
+        """Project features [N, C, H, W] to the encoder's channels."""
+        projected: Tensor = self.projector(at_least_float32(features).movedim(1, -1))
+        return projected.movedim(-1, 1)
+
     def forward(self, student: View, teacher: View) -> dict[str, Tensor]:
         """Return ``loss_foundation``."""
-        feat_s = self.projector(at_least_float32(student.features[self.level]))
+        feat_s = self.project(student.features[self.level])
         feat_t = self._encode(student)
         if feat_t.shape[2:] != feat_s.shape[2:]:
             feat_t = interpolate(feat_t, feat_s.shape[2:], mode="bilinear", antialias=True)

@@ -10,6 +10,7 @@ from tbd.distill.feature_term import FeatureTerm
 from tbd.distill.reduction import normalizer, sum_over_ranks
 from tbd.distill.view import View
 from tbd.modules import AdaptationKind
+from tbd.precision import at_least_float32
 from tbd.registry import MODELS
 
 EPS = 1e-6
@@ -38,6 +39,7 @@ def pearson_feature_loss(feat_s: Tensor, feat_t: Tensor, sync_statistics: bool =
         ValueError: if the shapes differ.
     """
     check_feature_maps(feat_s, feat_t)
+    feat_s, feat_t = at_least_float32(feat_s), at_least_float32(feat_t)
     count = feat_s.new_tensor(float(feat_s[:, 0].numel()))
     total = sum_over_ranks(count) if sync_statistics else count
     standardised = [

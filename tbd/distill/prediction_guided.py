@@ -46,13 +46,14 @@ def guided_classification_loss(
     check_feature_maps(feat_s, feat_t)
     _check_mask(foreground, feat_t)
     _check_mask(background, feat_t)
-    feat_t = feat_t.detach()
+    feat_s, feat_t = at_least_float32(feat_s), at_least_float32(feat_t).detach()
     spatial, channels = (
         attention(feat_t, temperature) for attention in (spatial_attention, local_channel_attention)
     )
     difference = spatial * (channels * (feat_t - feat_s).square()).sum(dim=1)
     losses = []
-    for mask in (foreground.detach(), background.detach()):
+    for mask in (foreground, background):
+        mask = at_least_float32(mask.detach())
         count = (mask != 0).sum(dim=(1, 2), keepdim=True).clamp(min=1)
         losses.append((mask / count * difference).sum() / len(feat_s))
     apart = (local_channel_attention(feat_s, temperature) - channels).abs().sum(dim=1).mean()
@@ -84,7 +85,8 @@ def guided_box_loss(
     """
     check_feature_maps(feat_s, feat_t)
     _check_mask(foreground, feat_t)
-    feat_t, foreground = feat_t.detach(), foreground.detach()
+    feat_s, feat_t = at_least_float32(feat_s), at_least_float32(feat_t).detach()
+    foreground = at_least_float32(foreground.detach())
     channels_s, channels_t = (
         local_channel_attention(features, temperature) for features in (feat_s, feat_t)
     )

@@ -62,7 +62,8 @@ def target_aware_feature_loss(
             f"queries {list(queries.shape)} must be [N, Q, {feat_t.shape[1]}] as the features "
             f"{list(feat_t.shape)} are, and quality {list(quality.shape)} be [N, Q]."
         )
-    feat_t = feat_t.detach()
+    feat_s, feat_t = at_least_float32(feat_s), at_least_float32(feat_t).detach()
+    queries, quality = at_least_float32(queries), at_least_float32(quality)
     alike = torch.einsum(
         "nqc,nchw->nqhw", normalize(queries.detach(), dim=2), normalize(feat_t, dim=1)
     )

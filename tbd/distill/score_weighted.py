@@ -10,6 +10,7 @@ from tbd.distill.reduction import normalizer
 from tbd.distill.score_maps import score_maps
 from tbd.distill.view import View
 from tbd.modules import build_projector
+from tbd.precision import at_least_float32
 from tbd.registry import MODELS
 
 EPS = 1e-6
@@ -38,6 +39,7 @@ def score_weighted_feature_loss(feat_s: Tensor, feat_t: Tensor, score: Tensor) -
         raise ValueError(
             f"score {list(score.shape)} must be {[batch, height, width]} as the features are."
         )
+    feat_s, feat_t = at_least_float32(feat_s), at_least_float32(feat_t)
     score = score.detach().to(feat_s.dtype)
     squared = (feat_s - feat_t.detach()).square().mean(dim=1)
     return (score * squared).sum() / normalizer(score.sum(), EPS)

@@ -61,10 +61,11 @@ def task_decoupled_feature_loss(
         )
     if task_weights.shape != (batch, 2):
         raise ValueError(f"task_weights must be [{batch}, 2], not {list(task_weights.shape)}.")
+    feat_s, feat_t = at_least_float32(feat_s), at_least_float32(feat_t)
     difference = (feat_t.detach() - feat_s).square().mean(dim=1)
     losses = []
     for mask, weight in zip((cls_mask, loc_mask), task_weights.unbind(dim=1), strict=True):
-        mask = mask.detach()
+        mask = at_least_float32(mask.detach())
         per_image = (mask * difference).sum(dim=(1, 2))
         losses.append((weight * per_image).sum() / normalizer(mask.sum(), EPS))
     return losses[0], losses[1]

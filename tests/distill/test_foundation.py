@@ -1,13 +1,22 @@
 import copy
 import math
+from dataclasses import replace
 
 import pytest
 import tiny
 import torch
+from distilled import feature_spec
+from reference import reference, state_dict
 from torch.nn.functional import interpolate
 from torch.testing import assert_close
 
-from tbd.distill import UnsuitablePairError, cosine_feature_loss
+from tbd.distill import (
+    NO_TEACHER,
+    FoundationFeatureDistillation,
+    InputSpec,
+    UnsuitablePairError,
+    cosine_feature_loss,
+)
 from tbd.modules import build_image_encoder
 from tbd.registry import MODELS
 
@@ -62,6 +71,20 @@ def test_loss_is_the_weighted_mean_of_one_minus_the_cosine():
         cosine_feature_loss(feat_s, feat_t, weight[:, :, 0])
 
 
+def test_value_and_gradient_are_those_of_the_public_code():
+    arrays = reference("foundation")
+    spec = feature_spec("student", 6)
+    term = FoundationFeatureDistillation(BACKBONE)
+    term.encoder.channels = 7
+    term.connect(replace(spec, images=InputSpec((0,) * 3, (1,) * 3, "rgb")), NO_TEACHER)
+    term.double().projector.load_state_dict(state_dict(arrays))
+    feat_s = arrays["feat_s"].requires_grad_()
+    loss = cosine_feature_loss(term.project(feat_s), arrays["feat_t"], torch.ones(2, 5, 4))
+    (gradient,) = torch.autograd.grad(loss, feat_s)
+    torch.testing.assert_close(loss, arrays["loss"], rtol=1e-10, atol=0)
+    torch.testing.assert_close(gradient, arrays["gradient"], rtol=1e-9, atol=1e-14)
+
+
 def test_the_encoder_sees_the_students_pixels_as_it_normalises_them():
     preprocessor = tiny.preprocessor(bgr_to_rgb=False, mean=[1, 2, 3], std=[4, 5, 6])
     student = tiny.retinanet() | dict(data_preprocessor=preprocessor)
@@ -98,7 +121,7 @@ def test_padding_takes_no_part_and_other_sizes_are_brought_together():
     loss = model(**data, mode="loss")["foundation.loss_foundation"]
     (student,) = views
     with torch.no_grad():
-        feat_s = term.projector(student.features[0])
+        feat_s = term.project(student.features[0])
         target = term._encode(student)
     assert target.shape[2:] == (3, 4)
     target = interpolate(target, feat_s.shape[2:], mode="bilinear", antialias=True)
