@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -97,6 +98,69 @@ def test_losses_against_convolutions_by_hand_and_a_loop_over_predictions(weighti
     positives = max(regions.count().item(), 1)
     assert cls_loss.item() == pytest.approx(2 * expected_cls / positives, rel=1e-4)
     assert box_loss.item() == pytest.approx(expected_box / total, rel=1e-4)
+
+
+@pytest.fixture
+def distributions():
+    """A pair of GFL in float64 and its batch, with weights that tell locations apart."""
+    model = build(tiny.gfl(), tiny.gfl(width=8, channels=16)).double()
+    generator = torch.Generator().manual_seed(2)
+    for head in (model.student.bbox_head, model.teacher.bbox_head):
+        for name, parameter in head.named_parameters():
+            if "gfl" in name and parameter.dim() > 1:
+                parameter.data = 0.3 * torch.randn(parameter.shape, generator=generator).double()
+    batch = tiny.batch(model)
+    return model, batch | dict(inputs=batch["inputs"].double())
+
+
+def test_distributions_are_compared_bin_by_bin(distributions):
+    model, batch = distributions
+    recorded = []
+    model.student.bbox_head.reg_convs[0].register_forward_hook(
+        lambda _, __, output: recorded.append(output.detach())
+    )
+    found = model(**batch, mode="loss")["crosskd.loss_bbox"]
+    teacher = model.teacher.bbox_head
+    expected = total = 0.0
+    with torch.no_grad():
+        own = zip(*teacher(model.teacher.extract_feat(batch["inputs"])), strict=True)
+        for level, (own_cls, own_reg) in enumerate(own):
+            hidden = model.distill["crosskd"].adaptations["reg"](recorded[level])
+            hidden = teacher.reg_convs[1](hidden)
+            crossed = teacher.scales[level](teacher.gfl_reg(hidden))
+            scores = own_cls.amax(dim=1).sigmoid()
+            for image, y, x in itertools.product(*map(range, scores.shape)):
+                sides = [
+                    reg[image, :, y, x].view(4, 9).softmax(dim=1).tolist()
+                    for reg in (crossed, own_reg)
+                ]
+                apart = [
+                    sum(q * math.log(q / p) for p, q in zip(*side, strict=True)) / 9
+                    for side in zip(*sides, strict=True)
+                ]
+                expected += scores[image, y, x].item() * sum(apart) / 4
+                total += scores[image, y, x].item()
+    # MMDetection's head rounds distributions to float32.
+    assert found.item() == pytest.approx(4 * expected / total, rel=1e-6)
+
+
+@pytest.mark.parametrize("task", ["cls", "reg"])
+def test_gradient_is_that_of_finite_differences(distributions, task):
+    model, batch = distributions
+    weight = getattr(model.student.bbox_head, f"{task}_convs")[0].conv.weight
+
+    def value():
+        losses = model(**batch, mode="loss")
+        return losses["crosskd.loss_cls"] + losses["crosskd.loss_bbox"]
+
+    (gradient,) = torch.autograd.grad(value(), weight)
+    step = 1e-6 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(3)).double()
+    with torch.no_grad():
+        weight += step
+        above = value()
+        weight -= 2 * step
+        below = value()
+    assert (above - below).item() == pytest.approx(2 * (gradient * step).sum().item(), rel=5e-3)
 
 
 def giou(a, b):

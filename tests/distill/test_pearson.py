@@ -1,3 +1,6 @@
+import itertools
+import math
+
 import pytest
 import tiny
 import torch
@@ -83,6 +86,35 @@ def test_loss_is_one_minus_pearsons_correlation_of_the_channels():
     unbiased = (2 * 4 * 3 - 1) / (2 * 4 * 3)
     expected = unbiased * (1 - torch.stack(correlations).mean())
     torch.testing.assert_close(pearson_feature_loss(student, teacher), expected)
+
+
+def test_value_and_gradient_equal_the_formula_in_loops():
+    student, teacher = random_features(0, 2, 3, 3, 2), 7 * random_features(1, 2, 3, 3, 2) + 3
+
+    def in_loops(features):
+        total = 0.0
+        for channel in range(3):
+            columns = []
+            for maps in (features, teacher):
+                values = maps[:, channel].flatten().tolist()
+                mean = sum(values) / len(values)
+                variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
+                columns.append([(value - mean) / math.sqrt(variance) for value in values])
+            total += sum((s - t) ** 2 for s, t in zip(*columns, strict=True))
+        return total / (2 * student.numel())
+
+    student.requires_grad_()
+    loss = pearson_feature_loss(student, teacher)
+    assert loss.item() == pytest.approx(in_loops(student.detach()), rel=1e-9)
+    (gradient,) = torch.autograd.grad(loss, student)
+    for index in itertools.product(range(2), range(3), range(3), range(2)):
+        values = []
+        for sign in (1, -1):
+            moved = student.detach().clone()
+            moved[index] += sign * 1e-6
+            values.append(in_loops(moved))
+        expected = (values[0] - values[1]) / 2e-6
+        assert gradient[index].item() == pytest.approx(expected, rel=1e-5, abs=1e-9)
 
 
 def test_magnitude_does_not_count_and_opposite_features_are_farthest():

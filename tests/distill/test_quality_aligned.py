@@ -70,14 +70,21 @@ def test_each_loss_has_a_gradient_for_its_own_task_alone():
         )
         assert none is None
         assert gradient.abs().sum() > 0
-    (gradient,) = torch.autograd.grad(found["loss_cls"], [logits])
-    step = 1e-6 * torch.randn_like(logits)
-    values = []
-    for sign in (1, -1):
-        student.cls_logits[0] = logits.detach() + sign * step
-        values.append(losses(QualityAlignedDistillation(), student, teacher)["loss_cls"])
-    expected = 2 * (gradient * step).sum().item()
-    assert (values[0] - values[1]).item() == pytest.approx(expected, rel=1e-5)
+    for loss, levels in (("loss_cls", student.cls_logits), ("loss_bbox", student.boxes)):
+        own = levels[0]
+        (gradient,) = torch.autograd.grad(found[loss], [own])
+        # By the loop over predictions that the losses are held against.
+        step = 1e-6 * torch.randn_like(own)
+        values = []
+        for sign in (1, -1):
+            levels[0] = own.detach() + sign * step
+            cls_loss, box_loss, _ = expected_losses(student, teacher, 1, 1.0, 1.0, "giou")
+            regions = find_object_regions(views.ground_truth(BOXES), SIZES, STRIDES)
+            by_loop = dict(loss_cls=cls_loss / regions.count().item(), loss_bbox=3 * box_loss)
+            values.append(2 * by_loop[loss])
+        levels[0] = own
+        expected = 2 * (gradient * step).sum().item()
+        assert values[0] - values[1] == pytest.approx(expected, rel=1e-4), loss
 
 
 def test_a_better_box_raises_no_score():
