@@ -29,7 +29,7 @@ class LossScales:
         self._terms = terms
         self._left = iterations if terms else 0
         self._iterations = iterations
-        self._sums: dict[str, Tensor] = {}
+        self._sums: dict[str, dict[str, Tensor]] = {}
 
     def observe(self, student: Mapping[str, Any], terms: Mapping[str, Mapping[str, Any]]) -> None:
         """Take in one iteration, and after the last of them log what was found.
@@ -42,22 +42,35 @@ class LossScales:
             return
         self._left -= 1
         for name, losses in {"": student, **terms}.items():
-            values = [value.detach().mean() for value in loss_tensors(losses)]
-            if values:
-                total = sum(values[1:], values[0])
-                self._sums[name] = self._sums[name] + total if name in self._sums else total
+            for key, given in losses.items():
+                values = [value.detach().mean() for value in loss_tensors({key: given})]
+                if values:
+                    parts = self._sums.setdefault(name, {})
+                    total = sum(values[1:], values[0])
+                    parts[key] = parts[key] + total if key in parts else total
         if self._left == 0:
             self._say()
 
     def _say(self) -> None:
-        means = {name: float(total) / self._iterations for name, total in self._sums.items()}
+        shares = {}
+        means = {}
+        for name, parts in self._sums.items():
+            found = {key: float(total) / self._iterations for key, total in parts.items()}
+            means[name] = sum(found.values())
+            largest = max(found, key=lambda key: found[key])
+            if len(found) > 1 and means[name] > 0:
+                part = largest.replace("loss_", "")
+                shares[name] = f", {found[largest] / means[name]:.0%} of it {part}"
         self._sums.clear()
         student = means.pop("", 0.0)
         times = {name: mean / student if student > 0 else 0.0 for name, mean in means.items()}
-        parts = [f"{name} {means[name]:.3g} ({times[name]:.2g} times)" for name in means]
+        said = [
+            f"{name} {means[name]:.3g} ({times[name]:.2g} times{shares.get(name, '')})"
+            for name in means
+        ]
         print_log(
             f"Mean losses of the first {self._iterations} iterations: the student's own "
-            f"{student:.3g}; {', '.join(parts) or 'no term has taken part'}.",
+            f"{student:.3g}; {', '.join(said) or 'no term has taken part'}.",
             logger="current",
         )
         for name, ratio in times.items():

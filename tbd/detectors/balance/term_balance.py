@@ -31,6 +31,7 @@ class TermBalance:
 
     def __init__(self, terms: Mapping[str, DistillationTerm], auto_share: float) -> None:
         self.gradient_norms: dict[str, float] = {}
+        self._terms = terms
         self._auto = AutoWeights(terms, auto_share)
         self._scales = LossScales(terms)
         self._requested = False
@@ -70,7 +71,8 @@ class TermBalance:
             factors: Factor of each term's schedule.
 
         Returns:
-            The same, losses weighed and other values as they were.
+            The same, losses weighed and other values as they were. Where a loss is weighed,
+            ``raw_<part>`` beside ``loss_<part>`` is what it was before, for the log.
         """
         watch, self._watch = self._watch, None
         own = watch.norm(student) if watch else None
@@ -88,4 +90,14 @@ class TermBalance:
             self.gradient_norms = {STUDENT: float(own), **norms}
             self._requested = False
         self._scales.observe(student, weighed)
+        for name, losses in terms.items():
+            term = self._terms[name]
+            weight = term.loss_weight
+            # An automatic weight is not looked at, for which the device would have to be waited.
+            if weight > 0 and (weight, factors[name], term.auto_weight) != (1, 1, None):
+                weighed[name] |= {
+                    key.replace("loss", "raw"): value.detach() / weight
+                    for key, value in losses.items()
+                    if "loss" in key
+                }
         return weighed

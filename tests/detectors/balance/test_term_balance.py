@@ -6,6 +6,7 @@ import pytest
 import tiny
 import torch
 from mmengine.dataset import pseudo_collate
+from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
 
 from tbd.detectors.balance import loss_scales
@@ -136,8 +137,9 @@ def test_the_log_says_how_losses_stand(data, monkeypatch):
         said.append((level, text))
 
     monkeypatch.setattr(loss_scales, "print_log", say)
+    parted = dict(type="tbd.FeatureImitation", region="decoupled", background_weight=1e-6)
     terms = dict(pkd=dict(type=PKD, loss_weight=1e3), cwd=dict(type=CWD, loss_weight=1e-3))
-    model = build(terms)
+    model = build(terms | dict(parted=parted))
     model.balance._scales._left = model.balance._scales._iterations = 2
     for _ in range(3):
         losses = step(model, data)
@@ -152,6 +154,35 @@ def test_the_log_says_how_losses_stand(data, monkeypatch):
         f"the student's own {own:.3g}; pkd {float(losses['pkd.loss_feature'].detach()):.3g}"
         in summary
     )
+    assert "times, 100% of it object)" in summary
     assert "distill.pkd is" in warning
     ratio = float(losses["pkd.loss_feature"].detach()) / own
     assert f"{1e3 / ratio:.2g} would make them equal" in warning
+
+
+def test_the_log_has_what_a_loss_is_before_its_weights(data, monkeypatch):
+    hub = MessageHub.get_instance("a quarter of the warm-up")
+    monkeypatch.setattr(MessageHub, "get_current_instance", classmethod(lambda cls: hub))
+    hub.update_info_dict(dict(iter=1, max_iters=100, max_epochs=1))
+    terms = dict(
+        pkd=dict(type=PKD, loss_weight=6.0),
+        automatic=dict(type=PKD, loss_weight="auto"),
+        fading=dict(type=PKD, loss_weight=3.0, schedule=dict(warm_up=4)),
+    )
+    model = build(terms | dict(plain=dict(type=PKD, loss_weight=1.0)))
+    losses = step(model, data)
+    assert "plain.raw_feature" not in losses
+    for name, weight in (
+        ("pkd", 6.0),
+        ("automatic", model.balance._auto.weight("automatic")),
+        ("fading", 3.0 / 4),
+    ):
+        raw = losses[f"{name}.raw_feature"]
+        assert not raw.requires_grad
+        torch.testing.assert_close(losses[f"{name}.loss_feature"].detach(), raw * weight)
+        assert raw > 0
+    total, logged = model.parse_losses(losses)
+    assert {"pkd.raw_feature", "automatic.raw_feature"} < logged.keys()
+    torch.testing.assert_close(
+        total, sum(torch.as_tensor(value) for key, value in logged.items() if "loss_" in key)
+    )
