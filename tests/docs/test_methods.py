@@ -35,6 +35,27 @@ def rows() -> dict[str, list[str]]:
     return found
 
 
+def section(title: str) -> str:
+    """What stands below a heading of the page, up to the next one of its level."""
+    text = (ROOT / "docs" / "methods.md").read_text()
+    return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def test_costs_in_the_rows_are_those_that_were_measured():
+    table = section("What a step costs")
+    measured = re.findall(r"^\| [\w+-]+ \| (\d\.\d\d) \|", table, re.MULTILINE)
+    shown = {cost for cells in rows().values() for cost in re.findall(r"\d\.\d\d", cells[4])}
+    assert len(shown) > 10
+    assert shown <= set(measured)
+
+
+def test_published_figures_in_the_rows_have_their_source_below():
+    published = section("Published figures")
+    for name, cells in rows().items():
+        for figure in re.findall(r"\d\d\.\d", cells[5]):
+            assert figure in published, f"{name}: {figure} AP has no source on the page"
+
+
 def test_no_row_is_of_something_that_is_not_registered():
     assert not set(rows()) - set(TERMS)
 
@@ -43,9 +64,10 @@ def test_no_row_is_of_something_that_is_not_registered():
 def test_a_term_has_its_row(name):
     assert name in rows(), (
         f"docs/methods.md has no row for {name}. Add one to its table: acronym, source with arXiv "
-        f'number, what it distils, what it needs, `dict(type="{name}", loss_weight=…)`'
+        "number, what it distils, what it needs, what a step costs, what was published, "
+        f'`dict(type="{name}", loss_weight=…)`'
     )
-    method, source, distils, needs, config = rows()[name]
+    method, source, distils, needs, _, _, config = rows()[name]
     assert method
     assert distils
     built = eval(config.strip("`"))
