@@ -1,8 +1,10 @@
 """One line a pair: does TBD distil, and does another method do better?"""
 
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 
+from tbd.studies.comparison.methods import TBD_TERMS
 from tbd.studies.results.record import RunRecord
 from tbd.studies.results.table import Pair, Row, find_pairs
 from tbd.studies.statistics import mean_interval, paired_differences
@@ -67,7 +69,7 @@ def _summarise(pair: Pair, methods: Mapping[str, Row]) -> list[str]:
         gains["tbd"].text("+.1f"),
         "–" if tbd.gap_closed is None else f"{tbd.gap_closed:.0%}",
     ]
-    others = [method for method in gains if "tbd" not in method.replace("+", "-").split("-")]
+    others = [m for m in gains if {"tbd", *TBD_TERMS}.isdisjoint(re.split(r"[-+]", m))]
     if others:
         other = max(others, key=lambda method: gains[method].mean)
         less = paired_differences(tbd.gains, methods[other].gains)

@@ -82,14 +82,13 @@ def compare_records(records: Sequence[RunRecord], name: str, other: str) -> tupl
     Raises:
         ValueError: One of them is not recorded, or they have no seed in common.
     """
-    by_name: dict[str, dict[int, float]] = {}
-    for record in records:
-        if not record.chooses:
-            by_name.setdefault(record.name, {})[record.seed] = record.metrics["ap"]
-    for wanted in (name, other):
-        if wanted not in by_name:
-            raise ValueError(f"{wanted} is not recorded; there are {', '.join(by_name)}.")
-    found = paired_differences(by_name[name], by_name[other])
+    counted = [record for record in records if not record.chooses]
+    aps = {wanted: _aps([r for r in counted if r.name == wanted]) for wanted in (name, other)}
+    for wanted, found in aps.items():
+        if not found:
+            names = dict.fromkeys(record.name for record in counted)
+            raise ValueError(f"{wanted} is not recorded; there are {', '.join(names)}.")
+    found = paired_differences(aps[name], aps[other])
     if not found:
         raise ValueError(f"{name} and {other} have no seed in common.")
     return mean_interval(list(found.values())), sum(value > 0 for value in found.values())

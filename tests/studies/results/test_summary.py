@@ -53,7 +53,7 @@ def test_a_method_that_lacks_a_seed_of_tbds_is_not_held_against_it():
 
 def test_what_holds_terms_of_tbd_is_no_other_method_but_may_be_the_best_row():
     best = [60.0, 60.0, 60.0]
-    for method in ("tbd-auto", "tbd+cwd", "cwd+tbd", "tbd-hd.norm=peak"):
+    for method in ("tbd-auto", "tbd+cwd", "cwd+tbd", "tbd-hd.norm=peak", "tfd", "hd-norm=peak"):
         (line,) = cells([*runs(), *distilled(method, best)])
         assert (line[7], line[10]) == ("cwd", f"{method} +13.8")
 
