@@ -1,10 +1,10 @@
 """Distillation of what decoders of queries predict (DETRDistill)."""
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
-from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps, bbox_xyxy_to_cxcywh
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, normalize
@@ -24,6 +24,16 @@ from tbd.registry import MODELS
 EPS = 1e-6
 WORST = 1e6
 """Cost of a pair that has none, as where a prediction is NaN."""
+BEST_PAIRS = 100
+"""How many pairs of a query and a class the authors' code looks for features with."""
+LEAST_MASK = 0.01
+"""What that code raises the mask of features to, before it is divided by its largest value."""
+
+Matching = Literal["split", "joint"]
+"""Whether the teacher's positives and negatives are matched apart or together."""
+
+FeatureMask = Literal["last_layer", "every_layer"]
+"""Whose queries say where to look: of the last decoder layer, or of each by itself."""
 
 
 class Weights(NamedTuple):
@@ -35,20 +45,22 @@ class Weights(NamedTuple):
 
 
 def target_aware_feature_loss(
-    feat_s: Tensor, feat_t: Tensor, queries: Tensor, quality: Tensor
+    feat_s: Tensor, feat_t: Tensor, queries: Tensor, quality: Tensor, least: float = 0.0
 ) -> Tensor:
     """Feature difference of one level where the teacher's good queries look.
 
-    mean((ψ·(feat_t − feat_s))²), ψ = Σ_i q_i·cos(query_i, feat_t), not negative
-    and divided by its largest value in the image; Chang et al., "DETRDistill"
-    (arXiv 2211.10156), target-aware feature distillation. The cosine in place of
-    the plain product, and the division, keep ψ in [0, 1].
+    mean((ψ·(feat_t − feat_s))²), ψ = Σ_i q_i·cos(query_i, feat_t), at least
+    ``least`` and divided by its largest value in the image; Chang et al.,
+    "DETRDistill" (arXiv 2211.10156), target-aware feature distillation. The
+    cosine in place of the plain product, and the division, keep ψ in [0, 1];
+    both are in the authors' code too.
 
     Args:
         feat_s: Adapted student features [N, C, H, W].
         feat_t: Teacher features [N, C, H, W]; a constant.
-        queries: Teacher's queries after its last decoder layer [N, Q, C]; a constant.
+        queries: Teacher's queries after a decoder layer [N, Q, C]; a constant.
         quality: The q, how well each query finds an object [N, Q]; a constant.
+        least: The least ψ before the division, not negative.
 
     Returns:
         A scalar; 0 where all queries are of no quality.
@@ -67,7 +79,7 @@ def target_aware_feature_loss(
     alike = torch.einsum(
         "nqc,nchw->nqhw", normalize(queries.detach(), dim=2), normalize(feat_t, dim=1)
     )
-    mask = torch.einsum("nqhw,nq->nhw", alike, quality.detach()).clamp(min=0)
+    mask = torch.einsum("nqhw,nq->nhw", alike, quality.detach()).clamp(min=least)
     mask = mask / mask.amax(dim=(1, 2), keepdim=True).clamp(min=EPS)
     return (mask[:, None] * (feat_t - feat_s)).square().mean()
 
@@ -91,8 +103,15 @@ class QueryDistillation(DistillationTerm):
 
     The feature part is :func:`target_aware_feature_loss` on the neck's output,
     with q = √(class probability · IoU) of the object that a query finds best.
-    The authors' code has FGD with its weights for RetinaNet in that place:
-    ``feature_weight=0`` and a :class:`FocalGlobalDistillation` beside this term.
+
+    The authors' code is another form of both: ``matching="joint"`` matches all
+    queries of the teacher at once, at the cost of class and boxes, its boxes
+    cut off at the edges of the image; ``feature_mask="every_layer"`` has a mask
+    from each decoder layer and adds their losses, with q = class probability ·
+    IoU of the best 100 pairs of a query and a class (of any object; in an image
+    without one, the probability alone), and a mask of at least 0.01. Its loss of
+    classes is the cross-entropy, which is more than the divergence by the
+    teacher's entropy and has the same gradient.
 
     The paper's third part, the teacher's queries as a further input of the
     student's decoder, is left out: a term does not run the student again.
@@ -104,11 +123,14 @@ class QueryDistillation(DistillationTerm):
         giou_weight: Weight of the generalized IoU, likewise.
         negative_weight: Further weight of the loss of negatives, not negative;
             0 saves their matching, whose time grows with the cube of the queries.
+            With ``matching="joint"`` there are none, and it has no effect.
         feature_weight: Weight of the feature part, not negative; 0 leaves it
             out, and with it the need to pair pyramid levels. Its 1 is ours; the
             weights of class, L1 and GIoU are those of the authors' code.
         adaptation: Layer from the student's to the teacher's channels, one per
             level, see :func:`~tbd.modules.build_adaptation`.
+        matching: ``"split"`` or ``"joint"``, see above.
+        feature_mask: ``"last_layer"`` or ``"every_layer"``, see above.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -126,6 +148,8 @@ class QueryDistillation(DistillationTerm):
         negative_weight: float = 1.0,
         feature_weight: float = 1.0,
         adaptation: AdaptationKind = "auto",
+        matching: Matching = "split",
+        feature_mask: FeatureMask = "last_layer",
     ) -> None:
         super().__init__(loss_weight)
         check_not_negative(
@@ -139,6 +163,8 @@ class QueryDistillation(DistillationTerm):
         self.negative_weight = negative_weight
         self.feature_weight = feature_weight
         self.adaptation = adaptation
+        self.matching = matching
+        self.feature_mask = feature_mask
         self.adaptations = nn.ModuleList()
         if not feature_weight:
             self.reads = frozenset({"queries"})
@@ -168,14 +194,16 @@ class QueryDistillation(DistillationTerm):
             f"QueryDistillation(loss_weight={self.loss_weight}, cls_weight={self.weights.cls}, "
             f"l1_weight={self.weights.l1}, giou_weight={self.weights.giou}, "
             f"negative_weight={self.negative_weight}, feature_weight={self.feature_weight}, "
-            f"adaptation={self.adaptation})"
+            f"adaptation={self.adaptation}, matching={self.matching}, "
+            f"feature_mask={self.feature_mask})"
         )
 
     def forward(self, student: View, teacher: View) -> dict[str, Tensor]:
         """Return the losses of positives, of negatives and, where wanted, of features.
 
         That is, ``loss_cls``, ``loss_l1``, ``loss_giou``, ``loss_negative`` and
-        ``loss_feature``.
+        ``loss_feature``; with ``matching="joint"`` the first three are those of
+        all queries.
         """
         queries_s, queries_t = student.queries, teacher.queries
         assert queries_s is not None
@@ -183,6 +211,10 @@ class QueryDistillation(DistillationTerm):
         softmax = queries_s.background and queries_t.background
         logits_s, logits_t = (_class_logits(q, softmax) for q in (queries_s, queries_t))
         boxes_s, boxes_t = (at_least_float32(q.centers_and_sizes) for q in (queries_s, queries_t))
+        split = self.matching == "split"
+        if not split:
+            inside = bbox_cxcywh_to_xyxy(boxes_t).clamp(min=0, max=1)
+            boxes_t = bbox_xyxy_to_cxcywh(inside)
         positive, negative = [], []
         counts = [0, 0]
         layers_s, layers_t = len(logits_s), len(logits_t)
@@ -191,11 +223,15 @@ class QueryDistillation(DistillationTerm):
             for image in range(logits_s.shape[1]):
                 rows_s = _Rows(logits_s[layer, image], boxes_s[layer, image], softmax)
                 rows_t = _Rows(logits_t[layer_t, image], boxes_t[layer_t, image], softmax)
-                is_positive = self._positives(queries_t, layer_t, image, teacher)
-                found = self._pair_losses(rows_s, rows_t.select(is_positive), self.weights)
+                if split:
+                    is_positive = self._positives(queries_t, layer_t, image, teacher)
+                    taught = rows_t.select(is_positive)
+                else:
+                    taught = rows_t
+                found = self._pair_losses(rows_s, taught, self.weights)
                 positive.append(found.sum(dim=0))
                 counts[0] += len(found)
-                if self.negative_weight:
+                if split and self.negative_weight:
                     boxes_only = self.weights._replace(cls=0.0)
                     found = self._pair_losses(rows_s, rows_t.select(~is_positive), boxes_only)
                     negative.append(found.sum(dim=0))
@@ -204,18 +240,12 @@ class QueryDistillation(DistillationTerm):
         pairs = [normalizer(boxes_s.new_tensor(float(count) / layers_s), 1.0) for count in counts]
         cls, l1, giou = self.loss_weight * torch.stack(positive).sum(dim=0) / pairs[0]
         losses = {"loss_cls": cls, "loss_l1": l1, "loss_giou": giou}
-        if self.negative_weight:
+        if negative:
             total = torch.stack(negative).sum() / pairs[1]
             losses["loss_negative"] = self.loss_weight * self.negative_weight * total
         if self.feature_weight:
-            quality = _quality(teacher)
             features = [
-                target_aware_feature_loss(
-                    adapt(at_least_float32(feat_s)),
-                    at_least_float32(feat_t),
-                    at_least_float32(queries_t.hidden[-1]),
-                    quality,
-                )
+                self._feature_loss(adapt(at_least_float32(feat_s)), feat_t, teacher)
                 for adapt, feat_s, feat_t in zip(
                     self.adaptations, student.features, teacher.features, strict=True
                 )
@@ -224,6 +254,20 @@ class QueryDistillation(DistillationTerm):
                 self.loss_weight * self.feature_weight * torch.stack(features).sum()
             )
         return losses
+
+    def _feature_loss(self, feat_s: Tensor, feat_t: Tensor, teacher: View) -> Tensor:
+        """Loss of the features of a level."""
+        assert teacher.queries is not None
+        if self.feature_mask == "last_layer":
+            hidden = at_least_float32(teacher.queries.hidden[-1])
+            return target_aware_feature_loss(feat_s, feat_t, hidden, _quality(teacher))
+        losses = [
+            target_aware_feature_loss(
+                feat_s, feat_t, *_best_queries(teacher, layer), least=LEAST_MASK
+            )
+            for layer in range(len(teacher.queries.hidden))
+        ]
+        return torch.stack(losses).sum()
 
     @torch.no_grad()
     def _positives(self, queries: QueryPredictions, layer: int, image: int, view: View) -> Tensor:
@@ -337,6 +381,23 @@ def _quality(view: View) -> Tensor:
         of_class = probability[image][:, view.gt.labels[image]]
         qualities.append((iou * of_class).sqrt().amax(dim=1))
     return torch.stack(qualities)
+
+
+@torch.no_grad()
+def _best_queries(view: View, layer: int) -> tuple[Tensor, Tensor]:
+    """The queries of the best pairs of query and class in a layer [N, K, C], and their q [N, K]."""
+    assert view.queries is not None
+    probability = _probability(view.queries)[layer]
+    hidden = at_least_float32(view.queries.hidden[layer])
+    best = probability.flatten(1).topk(min(BEST_PAIRS, probability[0].numel()), dim=1)
+    query = best.indices // probability.shape[2]
+    quality = best.values
+    for image, gt_boxes in enumerate(view.gt.boxes):
+        if len(gt_boxes):
+            boxes = view.queries.boxes[layer, image, query[image]]
+            iou = bbox_overlaps(boxes, gt_boxes.to(boxes.dtype)).amax(dim=1)
+            quality[image] = quality[image] * iou
+    return hidden.gather(1, query[..., None].expand(-1, -1, hidden.shape[2])), quality
 
 
 def _queries_of(spec: DetectorSpec) -> QuerySpec:

@@ -1,10 +1,12 @@
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import tiny
 import torch
 import views
+from reference import reference
 from transformers import CONFIGS, transformer
 
 from tbd.distill import DetectorSpec, QueryDistillation, QuerySpec, target_aware_feature_loss
@@ -248,6 +250,95 @@ def test_feature_loss_against_a_loop_over_cells_and_queries():
     assert target_aware_feature_loss(feat_s, feat_t, hidden, 0 * quality) == 0
     one = feat_s[:, :, :1, :1], feat_t[:, :, :1, :1]
     assert target_aware_feature_loss(*one, hidden, quality).isfinite()
+
+
+def test_numbers_of_the_public_code():
+    arrays = reference("query")
+    given = {
+        name: value.requires_grad_()
+        for name, value in arrays.items()
+        if name in ("logits_s", "boxes_s", "feat_s", "feat_s_1")
+    }
+
+    def side(role):
+        return QueryPredictions(
+            arrays[f"logits_{role}"],
+            arrays[f"boxes_{role}"],
+            list(arrays["hidden"]),
+            [SIZE] * IMAGES,
+            3,
+            background=False,
+        )
+
+    def levels(role):
+        return arrays[f"feat_{role}"], arrays[f"feat_{role}_1"]
+
+    term = QueryDistillation(matching="joint", feature_mask="every_layer", adaptation="identity")
+    specs = [
+        replace(
+            spec(role, num_classes=3, num_queries=40, channels=6),
+            channels=(6, 6),
+            strides=((8, 8), (16, 16)),
+        )
+        for role in ("student", "teacher")
+    ]
+    term.connect(*specs)
+    labels = [torch.tensor([1, 0]), torch.tensor([2])]
+    gt = views.ground_truth([arrays["gt_0"], arrays["gt_1"]], labels, size=SIZE)
+    found = term(*(views.View(gt, queries=side(role), features=levels(role)) for role in "st"))
+    p = arrays["logits_t"].sigmoid()
+    entropy = -(p * p.log() + (1 - p) * (1 - p).log()).sum()
+    # The mean over the pairs of each layer, of which all queries are part.
+    found["loss_cls"] = found["loss_cls"] + entropy / (IMAGES * 40)
+    assert found.keys() == {"loss_cls", "loss_l1", "loss_giou", "loss_feature"}
+    for name, loss in found.items():
+        torch.testing.assert_close(loss, arrays[name], rtol=1e-5, atol=0)
+    gradients = torch.autograd.grad(sum(found.values()), list(given.values()))
+    expected = dict(logits_s="logits", boxes_s="boxes", feat_s="feature", feat_s_1="feature_1")
+    for name, gradient in zip(given, gradients, strict=True):
+        torch.testing.assert_close(
+            gradient, arrays[f"gradient_{expected[name]}"], rtol=1e-5, atol=1e-9
+        )
+
+
+def test_joint_matching_against_a_search_of_all_matchings():
+    student, teacher = queries(0, 5), queries(1, 4)
+    expected = 0.0
+    for layer, image in itertools.product(range(LAYERS), range(IMAGES)):
+        logits_s, logits_t = (s.cls_logits[layer, image].tolist() for s in (student, teacher))
+        boxes_s, boxes_t = (s.centers_and_sizes[layer, image].tolist() for s in (student, teacher))
+
+        def cost(i, j):
+            l1 = sum(abs(x - y) for x, y in zip(boxes_t[i], boxes_s[j], strict=True))  # noqa: B023
+            kl = divergence(logits_t[i], logits_s[j], False, False)  # noqa: B023
+            return kl + 5 * l1 + 2 * (1 - giou(boxes_t[i], boxes_s[j]))  # noqa: B023
+
+        expected += sum(cost(i, j) for i, j in best(cost, range(4), range(5)))
+    term = QueryDistillation(matching="joint", feature_weight=0.0)
+    found = losses(term, student, teacher)
+    assert sum(found.values()).item() == pytest.approx(expected / (IMAGES * 4), rel=1e-6)
+
+
+def test_an_image_without_objects_is_masked_by_the_classes_alone():
+    teacher = queries(1, 4)
+    none = dict(boxes=[torch.empty(0, 4)] * 2, labels=[torch.empty(0, dtype=torch.long)] * 2)
+    generator = torch.Generator().manual_seed(0)
+    features = (torch.randn(2, 4, 3, 5, generator=generator, dtype=torch.float64),)
+    term = QueryDistillation(feature_mask="every_layer", matching="joint", adaptation="identity")
+    term.connect(spec("student"), spec("teacher"))
+    gt = views.ground_truth(**none, size=SIZE)
+    found = term(
+        views.View(gt, queries=queries(0, 4), features=(2 * features[0],)),
+        views.View(gt, queries=teacher, features=features),
+    )
+    expected = 0.0
+    for layer in range(LAYERS):
+        # A query counts once for each of its classes.
+        quality = teacher.cls_logits[layer].sigmoid().sum(dim=2)
+        expected += target_aware_feature_loss(
+            2 * features[0], features[0], teacher.hidden[layer], quality, least=0.01
+        )
+    torch.testing.assert_close(found["loss_feature"], expected)
 
 
 def test_shapes_that_do_not_belong_together_are_refused():
