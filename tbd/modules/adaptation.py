@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from torch import nn
 
-AdaptationKind = Literal["auto", "conv1x1", "conv3x3", "identity"]
+AdaptationKind = Literal["auto", "conv1x1", "conv3x3", "conv3x3_relu", "identity"]
 
 
 def build_adaptation(kind: AdaptationKind, in_channels: int, out_channels: int) -> nn.Module:
@@ -12,6 +12,8 @@ def build_adaptation(kind: AdaptationKind, in_channels: int, out_channels: int) 
 
     Args:
         kind: ``"conv1x1"`` or ``"conv3x3"``: one convolution with bias;
+            ``"conv3x3_relu"``: a ReLU after it, the layer of FGFI's public code,
+            whose parameters load (``stu_feature_adap``);
             ``"identity"``: nothing; ``"auto"``: the identity where the channels
             agree, ``"conv1x1"`` where they do not.
         in_channels: Channels of the student's features.
@@ -33,6 +35,7 @@ def build_adaptation(kind: AdaptationKind, in_channels: int, out_channels: int) 
         )
     if kind == "identity" or (kind == "auto" and in_channels == out_channels):
         return nn.Identity()
-    if kind == "conv3x3":
-        return nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
+    if kind in ("conv3x3", "conv3x3_relu"):
+        conv = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
+        return conv if kind == "conv3x3" else nn.Sequential(conv, nn.ReLU())
     return nn.Conv2d(in_channels, out_channels, kernel_size=1)
