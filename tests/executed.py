@@ -13,6 +13,7 @@ from tbd.registry import MODELS
 TERMS = {
     "tbd": tiny.wrapper()["distill"],
     "crosskd": dict(kd=dict(type="tbd.CrossHeadDistillation")),
+    "crosskd aligned": dict(kd=dict(type="tbd.CrossHeadDistillation", align_statistics=True)),
     "pkd": dict(pkd=dict(type="tbd.PearsonFeatureDistillation")),
     "fgd": dict(fgd=dict(type="tbd.FocalGlobalDistillation")),
     "rois": dict(roi=dict(type="tbd.RoIDistillation")),

@@ -22,16 +22,19 @@ class Probe(DistillationTerm):
         reads: Iterable[str],
         student_modules: Iterable[str] = (),
         teacher_modules: Iterable[str] = (),
+        preactivations: Iterable[int] = (),
     ) -> None:
         super().__init__()
         self.reads = frozenset(reads)  # type: ignore[arg-type]
         self.student_modules = tuple(student_modules)
         self.teacher_modules = tuple(teacher_modules)
+        self._preactivations = frozenset(preactivations)
         self.specs: tuple[DetectorSpec, ...] = ()
         self.seen: list[tuple[View, View]] = []
 
     def connect(self, student: DetectorSpec, teacher: DetectorSpec) -> None:
         self.specs = (student, teacher)
+        self.preactivations = self._preactivations
 
     def forward(self, student: View, teacher: View) -> dict[str, Tensor]:
         self.seen.append((student, teacher))
@@ -135,6 +138,6 @@ def registered() -> Iterator[None]:
             del MODELS._module_dict[name]
 
 
-def probe(*reads: str, **paths: Any) -> dict[str, Any]:
+def probe(*reads: str, **options: Any) -> dict[str, Any]:
     """Config of distillation terms that is nothing but a probe."""
-    return dict(hd=None, tfd=None, probe=dict(type="tbd.TestingProbe", reads=reads, **paths))
+    return dict(hd=None, tfd=None, probe=dict(type="tbd.TestingProbe", reads=reads, **options))

@@ -1,7 +1,7 @@
 """How the terms of a distillation are connected to a pair of detectors."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mmdet.models.detectors.base import BaseDetector
 
@@ -78,7 +78,7 @@ def connect(
     if teacher is None:
         _check_needs(terms, student_spec, None)
         _connect_each(terms, student_spec, None)
-        return Connection(student_spec, None, *readings, None, None)
+        return Connection(student_spec, None, *_settled(readings, terms), None, None)
     teacher_spec = inspect_detector(teacher, "teacher", probe_size, readings[1])
     _check_needs(terms, student_spec, teacher_spec)
     pyramids = _pair_pyramids(student_spec, teacher_spec, level_map, resize, readings[1].reads)
@@ -92,6 +92,7 @@ def connect(
     elif not allow_class_mismatch:
         _check_class_counts(*counts)
     _connect_each(terms, student_spec, teacher_spec)
+    readings = _settled(readings, terms)
     return Connection(student_spec, teacher_spec, *readings, pyramids, classes)
 
 
@@ -144,6 +145,21 @@ def _readings(
         Reading(reads["student"], tuple(paths["student"])),
         Reading(reads["teacher"], tuple(paths["teacher"])),
     )
+
+
+def _settled(
+    readings: tuple[Reading, Reading], terms: Mapping[str, DistillationTerm]
+) -> tuple[Reading, Reading]:
+    """What is read, with what terms know only once they are connected."""
+    preactivations = [
+        frozenset(depth for term in chosen for depth in term.preactivations)
+        for chosen in (terms.values(), [term for term in terms.values() if term.reads_teacher])
+    ]
+    student, teacher = (
+        replace(reading, preactivations=depths)
+        for reading, depths in zip(readings, preactivations, strict=True)
+    )
+    return student, teacher
 
 
 def _pair_pyramids(

@@ -13,3 +13,7 @@ class ForwardHooks(ExitStack):
     def watch(self, module: nn.Module, hook: Callable[..., Any]) -> None:
         """Register a forward hook until the context ends."""
         self.callback(module.register_forward_hook(hook).remove)
+
+    def watch_input(self, module: nn.Module, hook: Callable[..., Any]) -> None:
+        """Likewise one that is called before the module is."""
+        self.callback(module.register_forward_pre_hook(hook).remove)

@@ -140,7 +140,9 @@ def _inspect_towers(head: BaseDenseHead, features: tuple[Tensor, ...]) -> dict[s
     found = towers.collect({name: record.outputs(name) for name in towers.modules()})
     return {
         "towers": TowerSpec(
-            *(tuple(conv[0].shape[1] for conv in tower) for tower in (found.cls, found.reg))
+            cls_channels=tuple(conv[0].shape[1] for conv in found.cls),
+            reg_channels=tuple(conv[0].shape[1] for conv in found.reg),
+            preactivations=towers.preactivations(),
         )
     }
 

@@ -40,10 +40,13 @@ class Reading:
     Attributes:
         reads: Parts of its work, the union over all terms.
         modules: Paths of further modules whose outputs are recorded.
+        preactivations: Numbers, from 1, of the tower convolutions of which what they
+            give before their activation is recorded as well.
     """
 
     reads: frozenset[Read]
     modules: tuple[str, ...] = ()
+    preactivations: frozenset[int] = frozenset()
 
 
 class DetectorReader:
@@ -88,11 +91,14 @@ class DetectorReader:
                 stages |= {f"proposals_{index}": extractor, f"roi_{index}": box_head}
         modules = self._first_stage() | stages | self._named(second_stage=True)
         # A cascade stops early where no proposal is left.
-        return OutputRecorder(modules, self._role, optional=stages)
+        inputs = self._activations()
+        return OutputRecorder(modules, self._role, optional=stages, inputs=inputs)
 
     def first_stage_recorder(self, float32: bool = False) -> OutputRecorder:
         """Context that records what is read up to the dense head or the decoder."""
-        return OutputRecorder(self._first_stage(), self._role, float32=float32)
+        return OutputRecorder(
+            self._first_stage(), self._role, float32=float32, inputs=self._activations()
+        )
 
     def second_stage_recorder(self, float32: bool = False) -> OutputRecorder:
         """Context that records the modules of the RoI head that are named by their path."""
@@ -101,7 +107,8 @@ class DetectorReader:
 
     def recorded(self) -> list[nn.Module]:
         """All modules that are recorded, at one stage or the other."""
-        return [*self._first_stage().values(), *self._named(second_stage=True).values()]
+        parts = self._first_stage(), self._activations(), self._named(second_stage=True)
+        return [module for part in parts for module in part.values()]
 
     def parts(self) -> list[str]:
         """Attributes of the parts that :meth:`run` runs on maps of features."""
@@ -175,7 +182,14 @@ class DetectorReader:
         if "head_features" in reads:
             towers = HeadTowers(head)
             head_features = towers.collect(
-                {name: record.outputs(f"tower.{name}") for name in towers.modules()}
+                {name: record.outputs(f"tower.{name}") for name in towers.modules()},
+                {
+                    depth: {
+                        name: record.outputs(f"preactivation.{name}")
+                        for name in towers.activations(depth)
+                    }
+                    for depth in self._reading.preactivations
+                },
             )
         if "queries" in reads:
             call = record.only("queries")
@@ -233,6 +247,18 @@ class DetectorReader:
         if "queries" in reads:
             modules["queries"] = QueryReader(detector).head
         return modules | self._named(second_stage=False)
+
+    def _activations(self) -> dict[str, nn.Module]:
+        """Activations of which the input is recorded."""
+        depths = self._reading.preactivations
+        if not depths:
+            return {}
+        towers = HeadTowers(getattr(self._detector, str(self.head)))
+        return {
+            f"preactivation.{name}": module
+            for depth in depths
+            for name, module in towers.activations(depth).items()
+        }
 
     def _named(self, second_stage: bool) -> dict[str, nn.Module]:
         paths = [

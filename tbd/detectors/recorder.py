@@ -17,7 +17,7 @@ class Call:
 
     Attributes:
         inputs: Its positional arguments.
-        output: What it returned.
+        output: What it returned; or its input, where that is recorded in its place.
     """
 
     inputs: tuple[Any, ...]
@@ -35,6 +35,8 @@ class OutputRecorder(ForwardHooks):
         role: Whose modules they are, for error messages.
         optional: Names of modules that need not be called.
         float32: Keep tensors of half precision as copies in float32.
+        inputs: Modules of which a copy of the input is recorded in place of the
+            output, since they may overwrite it; by names like those of ``modules``.
 
     Attributes:
         calls: The calls of each module in their order; a module shared by the
@@ -47,17 +49,21 @@ class OutputRecorder(ForwardHooks):
         role: str = "detector",
         optional: Collection[str] = (),
         float32: bool = False,
+        inputs: Mapping[str, nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        self.calls: dict[str, list[Call]] = {name: [] for name in modules}
+        self._inputs = dict(inputs or {})
         self._modules = dict(modules)
+        self.calls: dict[str, list[Call]] = {name: [] for name in (*modules, *self._inputs)}
         self._role = role
-        self._required = modules.keys() - set(optional)
+        self._required = self.calls.keys() - set(optional)
         self._float32 = float32
 
     def __enter__(self) -> "OutputRecorder":
         for name, module in self._modules.items():
             self.watch(module, self._keep_as(name))
+        for name, module in self._inputs.items():
+            self.watch_input(module, self._keep_input_as(name))
         return self
 
     def __exit__(
@@ -114,6 +120,14 @@ class OutputRecorder(ForwardHooks):
         def keep(module: nn.Module, args: Any, output: Any) -> None:
             inputs = _copy_containers(args, at_least_float32) if self._float32 else args
             self.calls[name].append(Call(inputs, _copy_containers(output, convert)))
+
+        return keep
+
+    def _keep_input_as(self, name: str) -> Any:
+        convert = at_least_float32 if self._float32 else _unchanged
+
+        def keep(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+            self.calls[name].append(Call((), convert(args[0].clone())))
 
         return keep
 

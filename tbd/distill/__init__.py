@@ -4,7 +4,7 @@ from tbd.distill.adversarial import AdversarialFeatureDistillation
 from tbd.distill.binary_classification import BinaryClassificationDistillation
 from tbd.distill.build import build_terms, term_types, trial_terms
 from tbd.distill.channel_wise import ChannelWiseDistillation, channel_wise_loss
-from tbd.distill.cross_head import CrossHeadDistillation
+from tbd.distill.cross_head import CrossHeadDistillation, aligned_statistics
 from tbd.distill.factor_transfer import FactorTransfer, factor_transfer_loss
 from tbd.distill.feature_imitation import FeatureImitation, imitation_loss
 from tbd.distill.feature_richness import FeatureRichnessDistillation, richness_classification_loss
@@ -91,6 +91,7 @@ __all__ = [
     "VariationalInformationDistillation",
     "View",
     "WeightSchedule",
+    "aligned_statistics",
     "attention_loss",
     "bin_distribution_loss",
     "build_terms",

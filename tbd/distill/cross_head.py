@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from tbd.distill.checks import check_not_negative, check_positive
+from tbd.distill.checks import check_feature_maps, check_not_negative, check_positive
 from tbd.distill.correspondence import heads_of
 from tbd.distill.object_regions import object_regions
 from tbd.distill.prediction_losses import (
@@ -26,6 +26,43 @@ EPS = 1e-6
 
 BoxWeighting = Literal["score", "uniform"]
 """How much the box of a prediction counts: by the teacher's class score, or all alike."""
+
+BoxOverlap = Literal["giou", "iou"]
+"""What the overlap of two boxes is: the generalized IoU, or the IoU."""
+
+
+def aligned_statistics(feat_s: Tensor, feat_t: Tensor) -> Tensor:
+    """Bring each channel of the student's features to the teacher's mean and deviation.
+
+    (s − μ_s) / (σ_s + 1e-6)·σ_t + μ_t, with means and unbiased deviations over the
+    n = N·H·W values of a channel; the gradient flows through those of the student
+    too. Where n = 1 there is no deviation: the result is the teacher's value, and
+    nothing is left to learn. A channel of the student that is the same everywhere
+    becomes the teacher's mean, with a gradient of up to σ_t·1e6.
+
+    Args:
+        feat_s: Adapted student features [N, C, H, W].
+        feat_t: Teacher features [N, C, H, W]; a constant.
+
+    Returns:
+        The student's features with the teacher's statistics [N, C, H, W].
+
+    Raises:
+        ValueError: if the shapes differ or are not [N, C, H, W].
+    """
+    check_feature_maps(feat_s, feat_t)
+    feat_s, feat_t = at_least_float32(feat_s), at_least_float32(feat_t.detach())
+    mean_s, deviation_s = _statistics(feat_s)
+    mean_t, deviation_t = _statistics(feat_t)
+    return (feat_s - mean_s) / (deviation_s + EPS) * deviation_t + mean_t
+
+
+def _statistics(features: Tensor) -> tuple[Tensor, Tensor]:
+    over = (0, 2, 3)
+    mean = features.mean(dim=over, keepdim=True)
+    if features[:, 0].numel() == 1:
+        return mean, torch.zeros_like(mean)
+    return mean, features.std(dim=over, keepdim=True)
 
 
 @MODELS.register_module()
@@ -50,8 +87,16 @@ class CrossHeadDistillation(DistillationTerm):
       weights, as in that code for distributions; it divides GIoU by the number
       of the student's positives.
 
-    For FCOS that code has IoU in place of GIoU, and for ATSS a cross-entropy of
-    the centerness beside these two, which is left out here.
+    For FCOS that code has IoU in place of GIoU (``box_overlap="iou"``), and for
+    ATSS a cross-entropy of the centerness beside these two, which is left out here.
+
+    The paper's f_i is what a convolution gives after its activation. The authors'
+    code (``align_statistics=True``) takes it before the activation, after the norm
+    if there is one, and brings the student's to the teacher's statistics, see
+    :func:`aligned_statistics`; the teacher's activation and the rest of its head
+    follow. What is left to learn is where a channel is strong, not how strong it
+    is. The statistics are those of one level and of the images of one rank, so R
+    ranks of b images do not learn just as one of R·b does.
 
     Both sides are predictions of one head, so classes, anchors and boxes
     correspond whatever the student's head predicts; what the two heads must
@@ -70,6 +115,10 @@ class CrossHeadDistillation(DistillationTerm):
         box_weighting: See above.
         adaptation: Layer from the student's to the teacher's channels, one per
             tower, see :func:`~tbd.modules.build_adaptation`.
+        box_overlap: Boxes are compared by 1 − GIoU or by 1 − IoU, see above.
+            Without effect on distributions.
+        align_statistics: See above. The convolution must be a ConvModule of MMCV
+            that ends with its activation, on both sides.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -87,6 +136,8 @@ class CrossHeadDistillation(DistillationTerm):
         temperature: float = 1.0,
         box_weighting: BoxWeighting = "score",
         adaptation: AdaptationKind = "auto",
+        box_overlap: BoxOverlap = "giou",
+        align_statistics: bool = False,
     ) -> None:
         super().__init__(loss_weight)
         check_not_negative(cls_weight=cls_weight, beta=beta)
@@ -95,17 +146,20 @@ class CrossHeadDistillation(DistillationTerm):
             check_not_negative(bbox_weight=bbox_weight)
         if depth is not None and depth < 1:
             raise ValueError(f"depth={depth} must be at least 1, the first convolution.")
-        if box_weighting not in get_args(BoxWeighting):
-            raise ValueError(
-                f"box_weighting={box_weighting!r} is unknown; choose one of "
-                f"{', '.join(get_args(BoxWeighting))}."
-            )
+        for key, value, known in (
+            ("box_weighting", box_weighting, get_args(BoxWeighting)),
+            ("box_overlap", box_overlap, get_args(BoxOverlap)),
+        ):
+            if value not in known:
+                raise ValueError(f"{key}={value!r} is unknown; choose one of {', '.join(known)}.")
         self.cls_weight = cls_weight
         self.bbox_weight = bbox_weight
         self.depth = depth
         self.beta = beta
         self.temperature = temperature
         self.box_weighting = box_weighting
+        self.box_overlap: BoxOverlap = box_overlap
+        self.align_statistics = align_statistics
         self.adaptation = adaptation
         self.adaptations = nn.ModuleDict()
         self._teacher: DetectorSpec | None = None
@@ -131,6 +185,10 @@ class CrossHeadDistillation(DistillationTerm):
                 f"depth={self.depth}, but the towers have {depths[0][0]} (classes) and "
                 f"{depths[0][1]} (boxes) convolutions; set depth to at most {min(depths[0])}."
             )
+        if self.align_statistics:
+            for role, head in (("student", head_s), ("teacher", head_t)):
+                _check_preactivation(role, head, self.depth)
+            self.preactivations = frozenset({self.depth})
         if student.strides != teacher.strides:
             raise ValueError(
                 f"the paired pyramid levels have strides {list(student.strides)} in the student "
@@ -153,24 +211,18 @@ class CrossHeadDistillation(DistillationTerm):
             f"CrossHeadDistillation(loss_weight={self.loss_weight}, cls_weight={self.cls_weight}, "
             f"bbox_weight={self.bbox_weight}, depth={self.depth}, beta={self.beta}, "
             f"temperature={self.temperature}, box_weighting={self.box_weighting}, "
+            f"box_overlap={self.box_overlap}, align_statistics={self.align_statistics}, "
             f"adaptation={self.adaptation})"
         )
 
     def forward(self, student: View, teacher: View) -> dict[str, Tensor]:
         """Return ``loss_cls`` and ``loss_bbox``."""
-        assert student.head_features is not None
         assert teacher.head is not None
         assert teacher.predictions is not None
         assert self._teacher is not None
         assert self.depth is not None
-        given = [
-            [self.adaptations[task](at_least_float32(level)) for level in tower[self.depth - 1]]
-            for task, tower in (
-                ("cls", student.head_features.cls),
-                ("reg", student.head_features.reg),
-            )
-        ]
-        crossed = teacher.head.predict_from(self.depth, given[0], given[1])
+        cls, reg = self._given(student, teacher)
+        crossed = teacher.head.predict_from(self.depth, cls, reg, self.align_statistics)
         own = teacher.predictions
         cls_losses, box_losses, weights = [], [], []
         for level in range(len(own.cls_logits)):
@@ -191,11 +243,31 @@ class CrossHeadDistillation(DistillationTerm):
             "loss_bbox": self.loss_weight * self.bbox_weight * box_loss,
         }
 
+    def _given(self, student: View, teacher: View) -> list[list[Tensor]]:
+        """What the rest of the teacher's head is given, in the class and in the box tower."""
+        found, found_t = student.head_features, teacher.head_features
+        assert found is not None
+        assert found_t is not None
+        assert self.depth is not None
+        towers = found.cls[self.depth - 1], found.reg[self.depth - 1]
+        if self.align_statistics:
+            towers = found.preactivations[self.depth]
+        given = [
+            [self.adaptations[task](at_least_float32(level)) for level in tower]
+            for task, tower in zip(("cls", "reg"), towers, strict=True)
+        ]
+        if not self.align_statistics:
+            return given
+        return [
+            [aligned_statistics(*levels) for levels in zip(tower, tower_t, strict=True)]
+            for tower, tower_t in zip(given, found_t.preactivations[self.depth], strict=True)
+        ]
+
     def _box_loss(self, crossed: DensePredictions, own: DensePredictions, level: int) -> Tensor:
         """Difference of the boxes of every prediction of a level, one number each."""
         if own.encoding != "bins":
             boxes, boxes_t = (side.boxes[level].flatten(0, 1) for side in (crossed, own))
-            return box_overlap_loss(boxes, boxes_t, "giou")
+            return box_overlap_loss(boxes, boxes_t, self.box_overlap)
         anchors = own.cls_logits[level].shape[1] // (own.num_classes + int(own.background))
         width = own.regression[level].shape[1] // anchors
         sides, sides_t = (
@@ -208,3 +280,14 @@ class CrossHeadDistillation(DistillationTerm):
 def _towers(head: HeadSpec) -> TowerSpec:
     assert head.towers is not None
     return head.towers
+
+
+def _check_preactivation(role: str, head: HeadSpec, depth: int) -> None:
+    known = sorted(_towers(head).preactivations)
+    if depth not in known:
+        others = f"set depth to one of {known}, or " if known else ""
+        raise ValueError(
+            f"align_statistics=True compares what convolution {depth} of the towers gives before "
+            f"its activation, but in the {role}'s {head.type} it is no ConvModule of MMCV that "
+            f"ends with one; {others}set align_statistics=False, the paper's form."
+        )

@@ -13,10 +13,13 @@ class TowerSpec:
     Attributes:
         cls_channels: Channels after each convolution of the class tower.
         reg_channels: Likewise of the box tower.
+        preactivations: Numbers, counted from 1, of the convolutions that end with
+            an activation in both towers, so that what they give before it can be read.
     """
 
     cls_channels: tuple[int, ...]
     reg_channels: tuple[int, ...]
+    preactivations: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)

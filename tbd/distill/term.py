@@ -63,6 +63,9 @@ class DistillationTerm(nn.Module, ABC):
             ``"backbone.layer3"``, whose outputs the term finds in
             ``View.outputs``; known once the term is constructed.
         teacher_modules: Likewise of the teacher.
+        preactivations: Numbers, counted from 1, of tower convolutions of which
+            ``View.head_features``, which it must read, is also to hold what they
+            give before their activation, in a copy; known once it is connected.
         trial_options: Arguments with which it also runs on random weights, where
             a trial of few steps or a measurement cannot wait for training.
         auto_weight: Factor that the wrapper sets once, in a buffer; 0 until then, None where
@@ -75,6 +78,7 @@ class DistillationTerm(nn.Module, ABC):
     reads_teacher: bool = True
     student_modules: tuple[str, ...] = ()
     teacher_modules: tuple[str, ...] = ()
+    preactivations: frozenset[int] = frozenset()
     trial_options: ClassVar[Mapping[str, Any]] = {}
     compares_classes: bool = False
     auto_weight: Tensor | None

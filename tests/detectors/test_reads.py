@@ -297,21 +297,51 @@ def test_tower_features_are_those_of_every_convolution_and_level():
     assert (towers.cls_channels, towers.reg_channels) == ((16,), (16,))
 
 
+def test_what_convolutions_give_before_their_activation_is_seen_where_a_term_asks():
+    pair = dict(student=tiny.gfl(), teacher=tiny.gfl(8, 16))
+    model = build(probe("features", "head_features", preactivations=[2]), **pair)
+    losses, *views = see(model)
+    for view, detector in zip(views, (model.student, model.teacher), strict=True):
+        (depth, found), *others = view.head_features.preactivations.items()
+        assert (depth, others) == (2, [])
+        towers = (view.head_features.cls, view.head_features.reg)
+        for task, levels, outputs in zip(("cls", "reg"), found, towers, strict=True):
+            second = getattr(detector.bbox_head, f"{task}_convs")[1]
+            for level, output, given in zip(levels, outputs[1], outputs[0], strict=True):
+                assert_close(level, second.norm(second.conv(given)))
+                assert_close(output, level.relu())
+    assert model.distill["probe"].specs[0].head.towers.preactivations == {1, 2}
+    assert found[0][0].requires_grad is False
+    assert views[0].head_features.preactivations[2][0][0].requires_grad
+
+    plain = build(probe("features", "head_features"), **pair)
+    others, *views = see(plain)
+    assert all(view.head_features.preactivations == {} for view in views)
+    for key in others.keys() - {"probe.loss_probe"}:
+        assert all(map(torch.equal, others[key], losses[key])), key
+
+
 def test_level_maps_hold_for_all_that_is_seen_by_level():
     model = build(
-        probe("features", "head_features", "predictions", "head"), level_map=[(2, 2), (0, 0)]
+        probe("features", "head_features", "predictions", "head", preactivations=[1]),
+        level_map=[(2, 2), (0, 0)],
     )
     _, student, teacher = see(model)
     for view in (student, teacher):
         assert [level.shape[-1] for level in view.features] == [2, 8]
         assert [level.shape[-1] for level in view.head_features.cls[0]] == [2, 8]
+        for tower in view.head_features.preactivations[1]:
+            assert [level.shape[-1] for level in tower] == [2, 8]
         assert [level.shape[-1] for level in view.predictions.regression] == [2, 8]
         assert view.levels == (2, 0)
-    crossed = teacher.head.predict_from(
-        1, teacher.head_features.cls[0], teacher.head_features.reg[0]
-    )
-    for own, other in zip(crossed.boxes, teacher.predictions.boxes, strict=True):
-        assert_close(own, other)
+    features = teacher.head_features
+    for given, preactivated in (
+        ((features.cls[0], features.reg[0]), False),
+        (features.preactivations[1], True),
+    ):
+        crossed = teacher.head.predict_from(1, *given, preactivated=preactivated)
+        for own, other in zip(crossed.boxes, teacher.predictions.boxes, strict=True):
+            assert_close(own, other)
 
 
 def test_the_rest_of_the_teachers_head_teaches_the_students_towers():

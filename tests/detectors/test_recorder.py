@@ -35,6 +35,20 @@ def test_every_call_of_a_shared_module_is_kept_in_order():
         recorder.only("head")
 
 
+def test_an_input_is_kept_as_it_was_before_the_module_overwrote_it():
+    activation, x = nn.ReLU(inplace=True), torch.tensor([-1.0, 2.0])
+    with OutputRecorder({"output": activation}, inputs={"input": activation}) as recorder:
+        activation(x)
+    assert recorder.outputs("input")[0].tolist() == [-1.0, 2.0]
+    assert recorder.outputs("output")[0].tolist() == [0.0, 2.0]
+    assert not activation._forward_pre_hooks
+    with (
+        pytest.raises(RuntimeError, match="input of the detector was never called"),
+        OutputRecorder({}, inputs={"input": activation}),
+    ):
+        pass
+
+
 def test_module_that_was_not_called_is_named():
     with (
         pytest.raises(RuntimeError, match="neck of the student was never called"),

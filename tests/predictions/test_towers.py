@@ -67,9 +67,20 @@ def tensors(output):
 
 def run(head, features):
     towers = HeadTowers(head)
-    with OutputRecorder(towers.modules()) as recorder:
+    activations = {
+        (depth, name): module
+        for depth in towers.preactivations()
+        for name, module in towers.activations(depth).items()
+    }
+    with OutputRecorder(towers.modules(), inputs=activations) as recorder:
         output = head(features)
-    found = towers.collect({name: recorder.outputs(name) for name in towers.modules()})
+    found = towers.collect(
+        {name: recorder.outputs(name) for name in towers.modules()},
+        {
+            depth: {name: recorder.outputs((depth, name)) for name in towers.activations(depth)}
+            for depth in towers.preactivations()
+        },
+    )
     return towers, output, found
 
 
@@ -79,12 +90,19 @@ def test_the_rest_of_a_head_on_its_own_features_is_the_head(name):
     towers, output, found = run(head, features)
     assert towers.depths == (len(found.cls), len(found.reg))
     assert {len(conv) for conv in found.cls + found.reg} == {len(features)}
-    before = {key: value.clone() for key, value in head.state_dict().items()}
+    weights = {key: value.clone() for key, value in head.state_dict().items()}
+    assert found.preactivations.keys() == set(range(1, min(towers.depths) + 1))
     for depth in range(1, min(towers.depths) + 1):
-        rest = towers.forward_from(depth, found.cls[depth - 1], found.reg[depth - 1], features)
-        for own, again in zip(tensors(output), tensors(rest), strict=True):
-            assert torch.equal(own, again)
-    assert all(torch.equal(value, before[key]) for key, value in head.state_dict().items())
+        given = found.cls[depth - 1], found.reg[depth - 1]
+        rest = towers.forward_from(depth, *given, features)
+        before = found.preactivations[depth]
+        assert not torch.equal(before[0][0], given[0][0])
+        kept = [level.clone() for level in before[0]]
+        activated = towers.forward_from(depth, *before, features, preactivated=True)
+        assert all(map(torch.equal, before[0], kept)), "an activation has overwritten its input"
+        for own, *again in zip(tensors(output), tensors(rest), tensors(activated), strict=True):
+            assert all(torch.equal(own, other) for other in again)
+    assert all(torch.equal(value, weights[key]) for key, value in head.state_dict().items())
     for own, again in zip(tensors(output), tensors(head(features)), strict=True):
         assert torch.equal(own, again)
 
@@ -161,6 +179,16 @@ def test_what_cannot_be_run_is_said():
     doubled = RunnableHead(head).select((0, 0))
     with pytest.raises(ValueError, match=r"model\.level_map pairs a pyramid level of the GFLHead"):
         doubled.predict_from(1, found.cls[0][:2], found.reg[0][:2])
+
+
+def test_convolutions_without_an_activation_of_their_own_have_nothing_before_it():
+    config, options, strides = HEADS["yolox"]
+    head = build_head(config, **options, use_depthwise=True)
+    towers, _, found = run(head, head_inputs(head, strides, 128))
+    assert towers.preactivations() == frozenset()
+    assert found.preactivations == {}
+    with pytest.raises(ValueError, match=r"depth=1: the towers of YOLOXHead .* at \[\] only"):
+        towers.forward_from(1, found.cls[0], found.reg[0], found.cls[0], preactivated=True)
 
 
 @pytest.mark.parametrize(
