@@ -70,13 +70,15 @@ class FeatureImitation(FeatureTerm):
     (Wang et al., CVPR 2019, arXiv 1906.03609), there with the weight 0.01 and
     the sum over channels. The anchors are those of Faster R-CNN on a feature
     pyramid, a side of 8 cells in the ratios 1:2, 1:1 and 2:1, whatever the head.
+    The public code adapts by a 3×3 convolution and a ReLU also where the widths
+    agree, ``adaptation="conv3x3_relu"``.
 
     ``"decoupled"``: the cells that objects cover and those of the background,
     each with a mean and a weight of its own; DeFeat (Guo et al., CVPR 2021,
     arXiv 2103.14475), its part on features. As in the paper every object counts
     on every level; the public code takes but one level for each. Its weights, 3
     and for the background 12 on the mean of the levels, are ``loss_weight=0.6``
-    and ``background_weight=4`` on the sum of five.
+    and ``background_weight=4`` on the sum of five. Its adaptation is ``"conv3x3"``.
 
     Args:
         loss_weight: Factor on the sum over the levels.
