@@ -27,8 +27,8 @@ EPS = 1e-6
 BoxWeighting = Literal["score", "uniform"]
 """How much the box of a prediction counts: by the teacher's class score, or all alike."""
 
-BoxOverlap = Literal["giou", "iou"]
-"""What the overlap of two boxes is: the generalized IoU, or the IoU."""
+BoxOverlap = Literal["giou", "log_iou"]
+"""How two boxes are compared: 1 − generalized IoU, or −log of the IoU."""
 
 
 def aligned_statistics(feat_s: Tensor, feat_t: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ class CrossHeadDistillation(DistillationTerm):
       weights, as in that code for distributions; it divides GIoU by the number
       of the student's positives.
 
-    For FCOS that code has IoU in place of GIoU (``box_overlap="iou"``), and for
+    For FCOS that code has −log of the IoU (``box_overlap="log_iou"``), and for
     ATSS a cross-entropy of the centerness beside these two, which is left out here.
 
     The paper's f_i is what a convolution gives after its activation. The authors'
@@ -115,7 +115,7 @@ class CrossHeadDistillation(DistillationTerm):
         box_weighting: See above.
         adaptation: Layer from the student's to the teacher's channels, one per
             tower, see :func:`~tbd.modules.build_adaptation`.
-        box_overlap: Boxes are compared by 1 − GIoU or by 1 − IoU, see above.
+        box_overlap: Boxes are compared by 1 − GIoU or by −log of the IoU, see above.
             Without effect on distributions.
         align_statistics: See above. The convolution must be a ConvModule of MMCV
             that ends with its activation, on both sides.

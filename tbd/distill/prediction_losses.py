@@ -109,20 +109,27 @@ def quality_focal_loss(logits: Tensor, target: Tensor, beta: float) -> Tensor:
     return loss * torch.where(apart, torch.where(apart, difference, 1.0).pow(beta), 0.0)
 
 
-def box_overlap_loss(boxes_s: Tensor, boxes_t: Tensor, mode: Literal["iou", "giou"]) -> Tensor:
-    """One minus the IoU, or generalized IoU, of the boxes of each row.
+def box_overlap_loss(
+    boxes_s: Tensor, boxes_t: Tensor, mode: Literal["iou", "giou", "log_iou"]
+) -> Tensor:
+    """One minus the IoU, or generalized IoU, of the boxes of each row; or −log of the IoU.
 
     Args:
         boxes_s: Student's boxes [rows, 4] as ``x1, y1, x2, y2``.
         boxes_t: Teacher's boxes [rows, 4]; a constant.
-        mode: ``"iou"`` or ``"giou"`` (Rezatofighi et al., arXiv 1902.09630).
+        mode: ``"iou"``, ``"giou"`` (Rezatofighi et al., arXiv 1902.09630) or
+            ``"log_iou"`` (Yu et al., "UnitBox", arXiv 1608.01471), of an IoU of at
+            least 1e-6, below which there is no gradient.
 
     Returns:
-        One number for each row [rows], up to 1, or 2 for the generalized IoU.
+        One number for each row [rows], up to 1, 2 or 13.8.
 
     Raises:
         ValueError: if the shapes differ.
     """
     check_same_shape(boxes_s=boxes_s, boxes_t=boxes_t)
     boxes = at_least_float32(boxes_s), at_least_float32(boxes_t.detach())
-    return 1 - bbox_overlaps(*boxes, mode=mode, is_aligned=True, eps=EPS)
+    overlaps = bbox_overlaps(
+        *boxes, mode="giou" if mode == "giou" else "iou", is_aligned=True, eps=EPS
+    )
+    return -overlaps.clamp(min=EPS).log() if mode == "log_iou" else 1 - overlaps

@@ -50,7 +50,7 @@ def sigmoid(value):
     return 1 / (1 + math.exp(-value))
 
 
-def by_loops(crossed, own, boxes, boxes_t, weighting="score", overlap=None):
+def by_loops(crossed, own, boxes, boxes_t, weighting="score", compare=None):
     """Both losses' numerators and the weight of all boxes of one level.
 
     Args:
@@ -59,7 +59,7 @@ def by_loops(crossed, own, boxes, boxes_t, weighting="score", overlap=None):
         boxes: Boxes of the former [rows, 4].
         boxes_t: Boxes of the latter.
         weighting: As the term's option.
-        overlap: Function of two boxes, lists of four numbers.
+        compare: Loss of two boxes, lists of four numbers; without, 1 − generalized IoU.
     """
     cls = box = total = 0.0
     rows = zip(
@@ -71,7 +71,7 @@ def by_loops(crossed, own, boxes, boxes_t, weighting="score", overlap=None):
             p, q = sigmoid(a), sigmoid(b)
             cls -= abs(p - q) * (q * math.log(p) + (1 - q) * math.log(1 - p))
         weight = sigmoid(max(logits_t)) if weighting == "score" else 1.0
-        box += weight * (1 - (overlap or giou)(one, other))
+        box += weight * (compare or giou_loss)(one, other)
         total += weight
     return cls, box, total
 
@@ -154,7 +154,7 @@ def aligned_by_loops(student, teacher):
     return result
 
 
-def cross_head_by_hand(model, batch, align, last, read_boxes, offset, overlap):
+def cross_head_by_hand(model, batch, align, last, read_boxes, offset, compare):
     """Both losses of a term of depth 1 on towers of two convolutions; numbers alone."""
     teacher, student = model.teacher.bbox_head, model.student.bbox_head
     features_s, features_t = (
@@ -181,7 +181,7 @@ def cross_head_by_hand(model, batch, align, last, read_boxes, offset, overlap):
                 found[side][task] = conv2d(hidden, layer.weight, layer.bias, padding=1)
         boxes = [read_boxes(teacher, level, side["reg"]) for side in found.values()]
         logits = [flat(side["cls"], 3) for side in found.values()]
-        cls, box, weight = by_loops(*logits, *boxes, overlap=overlap)
+        cls, box, weight = by_loops(*logits, *boxes, compare=compare)
         expected_cls, expected_box, total = expected_cls + cls, expected_box + box, total + weight
     sizes = [tuple(level.shape[-2:]) for level in features_t]
     return expected_cls / count_positives(batch, sizes, offset), expected_box / total
@@ -218,7 +218,7 @@ def test_aligned_features_run_through_the_head_by_hand():
         last=dict(cls="retina_cls", reg="retina_reg"),
         read_boxes=decode_anchors,
         offset=0.0,
-        overlap=giou,
+        compare=giou_loss,
     )
     losses = model(**copy.deepcopy(batch), mode="loss")
     assert losses["crosskd.loss_cls"].item() == pytest.approx(expected[0], rel=1e-9)
@@ -226,7 +226,7 @@ def test_aligned_features_run_through_the_head_by_hand():
 
 
 @pytest.mark.parametrize("align", [False, True])
-@pytest.mark.parametrize("overlap", ["giou", "iou"])
+@pytest.mark.parametrize("overlap", ["giou", "log_iou"])
 @torch.no_grad()
 def test_distances_by_both_overlaps_through_a_head_with_norms(overlap, align):
     term = dict(
@@ -247,7 +247,7 @@ def test_distances_by_both_overlaps_through_a_head_with_norms(overlap, align):
         last=dict(cls="conv_cls", reg="conv_reg"),
         read_boxes=decode_distances,
         offset=0.5,
-        overlap=dict(giou=giou, iou=iou)[overlap],
+        compare=dict(giou=giou_loss, log_iou=log_iou_loss)[overlap],
     )
     losses = model(**copy.deepcopy(batch), mode="loss")
     assert losses["crosskd.loss_cls"].item() == pytest.approx(0.4 * expected[0], rel=1e-6)
@@ -366,19 +366,19 @@ def test_gradient_is_that_of_finite_differences(distributions, task):
     assert (above - below).item() == pytest.approx(2 * (gradient * step).sum().item(), rel=5e-3)
 
 
-def giou(a, b):
+def giou_loss(a, b):
     width = max(min(a[2], b[2]) - max(a[0], b[0]), 0)
     height = max(min(a[3], b[3]) - max(a[1], b[1]), 0)
     union = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)) - width * height
     around = (max(a[2], b[2]) - min(a[0], b[0])) * (max(a[3], b[3]) - min(a[1], b[1]))
-    return width * height / union - (around - union) / around
+    return 1 - width * height / union + (around - union) / around
 
 
-def iou(a, b):
+def log_iou_loss(a, b):
     width = max(min(a[2], b[2]) - max(a[0], b[0]), 0)
     height = max(min(a[3], b[3]) - max(a[1], b[1]), 0)
     both = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
-    return width * height / (both - width * height)
+    return -math.log(max(width * height / (both - width * height), 1e-6))
 
 
 FAMILIES = {
@@ -521,8 +521,8 @@ def test_alignment_is_refused_where_a_tower_has_no_activation_to_stand_before():
 
 def test_the_report_names_the_forms_that_were_chosen():
     assert "box_overlap=giou, align_statistics=False" in CrossHeadDistillation().describe()
-    term = CrossHeadDistillation(box_overlap="iou", align_statistics=True)
-    assert "box_overlap=iou, align_statistics=True" in term.describe()
+    term = CrossHeadDistillation(box_overlap="log_iou", align_statistics=True)
+    assert "box_overlap=log_iou, align_statistics=True" in term.describe()
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,12 @@ def test_extreme_logits_stay_finite():
 
 
 @pytest.mark.parametrize(
-    ("mode", "expected"), [("iou", [2 / 3, 1, 0]), ("giou", [2 / 3, 4 / 3, 0])]
+    ("mode", "expected"),
+    [
+        ("iou", [2 / 3, 1, 0]),
+        ("giou", [2 / 3, 4 / 3, 0]),
+        ("log_iou", [math.log(3), math.log(1e6), 0]),
+    ],
 )
 def test_box_loss_by_hand(mode, expected):
     student = torch.tensor([[0.0, 0, 2, 2], [0, 0, 1, 1], [5, 5, 6, 6]])
