@@ -7,7 +7,7 @@ weights, see ../_base_/models/retinanet_mobilenetv2_fpn128.py.
 _base_ = [
     "../_base_/models/retinanet_mobilenetv2_fpn32.py",
     "../_base_/datasets/aquarium.py",
-    "../_base_/schedule.py",
+    "../_base_/schedule_pretrained.py",
     "../_base_/runtime.py",
 ]
 

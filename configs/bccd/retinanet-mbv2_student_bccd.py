@@ -7,7 +7,7 @@ Needs BCCD in COCO format, see ../_base_/datasets/bccd.py, and the backbone's we
 _base_ = [
     "../_base_/models/retinanet_mobilenetv2_fpn32.py",
     "../_base_/datasets/bccd.py",
-    "../_base_/schedule.py",
+    "../_base_/schedule_pretrained.py",
     "../_base_/runtime.py",
 ]
 

@@ -7,7 +7,7 @@ Needs CARLA in COCO format, see ../_base_/datasets/carla.py, and the backbone's 
 _base_ = [
     "../_base_/models/retinanet_mobilenetv2_fpn128.py",
     "../_base_/datasets/carla.py",
-    "../_base_/schedule.py",
+    "../_base_/schedule_pretrained.py",
     "../_base_/runtime.py",
 ]
 

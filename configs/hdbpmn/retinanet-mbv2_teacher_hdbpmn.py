@@ -7,7 +7,7 @@ Needs hdBPMN in COCO format, see ../_base_/datasets/hdbpmn.py, and the backbone'
 _base_ = [
     "../_base_/models/retinanet_mobilenetv2_fpn128.py",
     "../_base_/datasets/hdbpmn.py",
-    "../_base_/schedule.py",
+    "../_base_/schedule_pretrained.py",
     "../_base_/runtime.py",
 ]
 

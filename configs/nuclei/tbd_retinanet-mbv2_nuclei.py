@@ -7,7 +7,7 @@ first, or set model.teacher_ckpt.
 _base_ = [
     "../_base_/tbd.py",
     "../_base_/datasets/nuclei.py",
-    "../_base_/schedule.py",
+    "../_base_/schedule_pretrained.py",
     "../_base_/runtime.py",
 ]
 
