@@ -184,8 +184,7 @@ def _check_needs(
         if term.reads_teacher and teacher is None:
             raise UnsuitablePairError(
                 name,
-                f"{type(term).__name__} compares the student with a teacher, but "
-                "model.teacher is None.",
+                "needs a teacher, but model.teacher is None.",
                 "Name a teacher and its teacher_ckpt, or keep only terms that bring their own.",
             )
         for spec in (student, teacher) if teacher and term.reads_teacher else (student,):
