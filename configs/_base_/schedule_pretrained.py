@@ -1,7 +1,4 @@
-"""schedule.py for a backbone with ImageNet weights: it learns at a tenth of the rate.
-
-At the full rate its weights leave the statistics of its norms, which are frozen.
-"""
+"""schedule.py for a backbone with ImageNet weights: it learns at a tenth of the rate."""
 
 _base_ = "schedule.py"
 

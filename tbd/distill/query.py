@@ -244,30 +244,28 @@ class QueryDistillation(DistillationTerm):
             total = torch.stack(negative).sum() / pairs[1]
             losses["loss_negative"] = self.loss_weight * self.negative_weight * total
         if self.feature_weight:
+            looks = self._looks(teacher)
             features = [
-                self._feature_loss(adapt(at_least_float32(feat_s)), feat_t, teacher)
+                target_aware_feature_loss(adapt(at_least_float32(feat_s)), feat_t, *look)
                 for adapt, feat_s, feat_t in zip(
                     self.adaptations, student.features, teacher.features, strict=True
                 )
+                for look in looks
             ]
             losses["loss_feature"] = (
                 self.loss_weight * self.feature_weight * torch.stack(features).sum()
             )
         return losses
 
-    def _feature_loss(self, feat_s: Tensor, feat_t: Tensor, teacher: View) -> Tensor:
-        """Loss of the features of a level."""
+    def _looks(self, teacher: View) -> list[tuple[Tensor, Tensor, float]]:
+        """Where features are compared: queries, their quality and the least mask, for each mask."""
         assert teacher.queries is not None
         if self.feature_mask == "last_layer":
-            hidden = at_least_float32(teacher.queries.hidden[-1])
-            return target_aware_feature_loss(feat_s, feat_t, hidden, _quality(teacher))
-        losses = [
-            target_aware_feature_loss(
-                feat_s, feat_t, *_best_queries(teacher, layer), least=LEAST_MASK
-            )
+            return [(teacher.queries.hidden[-1], _quality(teacher), 0.0)]
+        return [
+            (*_best_queries(teacher, layer), LEAST_MASK)
             for layer in range(len(teacher.queries.hidden))
         ]
-        return torch.stack(losses).sum()
 
     @torch.no_grad()
     def _positives(self, queries: QueryPredictions, layer: int, image: int, view: View) -> Tensor:
@@ -388,7 +386,7 @@ def _best_queries(view: View, layer: int) -> tuple[Tensor, Tensor]:
     """The queries of the best pairs of query and class in a layer [N, K, C], and their q [N, K]."""
     assert view.queries is not None
     probability = _probability(view.queries)[layer]
-    hidden = at_least_float32(view.queries.hidden[layer])
+    hidden = view.queries.hidden[layer]
     best = probability.flatten(1).topk(min(BEST_PAIRS, probability[0].numel()), dim=1)
     query = best.indices // probability.shape[2]
     quality = best.values
