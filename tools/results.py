@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import tbd  # noqa: F401 (provides mmcv's operators, without which mmdet cannot be imported)
+from tbd.studies.glossary import GLOSSARY
 from tbd.studies.results import collect, compare_records, read_records, write_page
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,25 +34,42 @@ def parse_args() -> argparse.Namespace:
         metavar="FOLDER",
         help="unchanged checkout that the runs were trained from. Default: this one",
     )
+    collecting.add_argument(
+        "--baseline",
+        metavar="NAME",
+        help="config that detectors without a teacher are held against",
+    )
     collecting.add_argument("--hardware", required=True, metavar="TEXT", help="what they ran on")
     actions.add_parser("write", help="write docs/results.md and its figure")
     comparing = actions.add_parser("compare", help="compare two configs seed by seed")
     comparing.add_argument("records", metavar="FILE", help="docs/results/<set>.jsonl")
     comparing.add_argument("name", metavar="NAME", help="name of a config")
     comparing.add_argument("other", metavar="OTHER", help="name of the one it is compared to")
+    comparing.add_argument(
+        "--metric", default="ap", choices=list(GLOSSARY), metavar="NAME", help="default: ap"
+    )
+    comparing.add_argument(
+        "--choosing", action="store_true", help="compare on the seeds that choose settings"
+    )
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
     if args.action == "collect":
-        added, unfinished = collect(args.folders, args.out, args.source, args.hardware)
+        added, unfinished = collect(
+            args.folders, args.out, args.source, args.hardware, args.baseline
+        )
         print(f"{added} runs added to {args.out}")
         for folder in unfinished:
             print(f"not finished: {folder}")
     elif args.action == "compare":
-        gain, ahead = compare_records(read_records(args.records), args.name, args.other)
-        print(f"{gain.text('+.1f')} AP, ahead on {ahead} of {gain.count} seeds")
+        gain, ahead = compare_records(
+            read_records(args.records), args.name, args.other, args.metric, args.choosing
+        )
+        measure = GLOSSARY[args.metric]
+        text = gain.text(f"+{measure.number_format}")
+        print(f"{text} {measure.title}, ahead on {ahead} of {gain.count} seeds")
     else:
         page, figure = ROOT / "docs/results.md", ROOT / "docs/images/results_gain.svg"
         shown = write_page(page, ROOT / "docs/results", figure)

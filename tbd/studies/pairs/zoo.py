@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmengine.config import ConfigDict
 
-from tbd.detectors.model_config import WRAPPER_TYPES
+from tbd.detectors.model_config import WRAPPER_TYPES, resolve_model_config
 from tbd.engine.config import load_config
 
 OTHER_DETECTORS = (
@@ -47,14 +47,15 @@ OTHER_DETECTORS = (
 """One config of each family that no shipped config distills."""
 
 
-_OF_TERMS = ("distill", "auto_share")
+_OF_TRAINING = ("distill", "auto_share", "teacher_ckpt")
 
 
 def shipped_pairs(folder: str | Path) -> list[str]:
     """One distillation config of each pair in a folder and in those inside it but ``_base_``.
 
-    Configs that differ in their terms alone are one pair, for which the first stands, TBD's where
-    there is one. A pair is the student and the teacher with all their options.
+    Configs that differ in their terms, schedule or data alone are one pair, for which the one of
+    the shortest name stands, TBD's where there is one. A pair is the student's and the teacher's
+    model with all options.
 
     Args:
         folder: Folder of configs.
@@ -62,25 +63,33 @@ def shipped_pairs(folder: str | Path) -> list[str]:
     Returns:
         Their paths, those at the top first.
     """
-    paths = sorted(
-        Path(folder).rglob("*.py"),
-        key=lambda path: (len(path.parts), not path.stem.startswith("tbd_"), path),
-    )
-    pairs: dict[str, str] = {}
-    for path in paths:
+
+    def order(path: Path) -> tuple[int, bool]:
+        return len(path.parts), not path.stem.startswith("tbd_")
+
+    pairs: dict[str, list[Path]] = {}
+    for path in Path(folder).rglob("*.py"):
         if "_base_" in path.parts:
             continue
         model = load_config(str(path)).model
         if model.type in WRAPPER_TYPES:
-            pairs.setdefault(pair_key(model), str(path))
-    return list(pairs.values())
+            pairs.setdefault(pair_key(model), []).append(path)
+    shown = [
+        min(paths, key=lambda path: (*order(path), len(path.stem), path))
+        for paths in pairs.values()
+    ]
+    return [str(path) for path in sorted(shown, key=lambda path: (*order(path), path))]
 
 
 def pair_key(model: ConfigDict) -> str:
-    """What two distillations share that differ in their terms alone.
+    """What two distillations share whose detectors are the same.
 
     Args:
         model: The ``model`` of a distillation's config.
     """
-    content = {k: v for k, v in model.to_dict().items() if k not in _OF_TERMS}
+    content = {k: v for k, v in model.to_dict().items() if k not in _OF_TRAINING}
+    for name in ("student", "teacher"):
+        if model.get(name) is not None:
+            options = content.pop(f"{name}_options", None)
+            content[name] = resolve_model_config(model[name], options, f"model.{name}").to_dict()
     return json.dumps(content, sort_keys=True, default=str)

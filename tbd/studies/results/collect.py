@@ -15,6 +15,7 @@ from mmengine.config import Config
 from tbd.compat import configs_dir
 from tbd.compat.packaged_configs import PREFIX
 from tbd.detectors.model_config import WRAPPER_TYPES
+from tbd.engine.config import config_name
 from tbd.studies.comparison.config_hash import config_hash, teacher_run
 from tbd.studies.comparison.runs import ORIGIN, RUN_FILE, RUN_FORMAT, read_state
 from tbd.studies.glossary import GLOSSARY, in_studies
@@ -34,6 +35,7 @@ def collect(
     target: str | os.PathLike[str],
     source: str | os.PathLike[str],
     hardware: str,
+    baseline: str | None = None,
 ) -> tuple[int, list[str]]:
     """Record the finished runs of comparisons.
 
@@ -43,6 +45,8 @@ def collect(
         source: Checkout of this repository that the runs were started from. It must not have
             changed since: its commit is recorded.
         hardware: What the runs ran on, in words.
+        baseline: Name of the config that plain detectors are held against, as those are that
+            differ in a loss; that of a distillation is its plain student in any case.
 
     Returns:
         How many records were added, and the folders of runs that are not finished.
@@ -60,19 +64,20 @@ def collect(
             raise FileNotFoundError(f"{folder} holds no run of a comparison: no {RUN_FILE} in it.")
         for file in files:
             if read_state(file.parent).get("metrics"):
-                records.append(read_run(file.parent, commit, hardware))
+                records.append(read_run(file.parent, commit, hardware, baseline))
             else:
                 unfinished.append(str(file.parent))
     return add_records(target, records), unfinished
 
 
-def read_run(folder: Path, commit: str, hardware: str) -> RunRecord:
+def read_run(folder: Path, commit: str, hardware: str, baseline: str | None = None) -> RunRecord:
     """Read the record of one finished run from its work directory.
 
     Args:
         folder: Work directory, with ``run.json``, the logs and the dumped config.
         commit: Of this repository, that the run was trained with.
         hardware: What it ran on.
+        baseline: Name of the config that a plain detector is held against, unless it is that.
 
     Raises:
         ValueError: The run was measured under names of metrics that have changed since.
@@ -85,7 +90,9 @@ def read_run(folder: Path, commit: str, hardware: str) -> RunRecord:
         )
     logs = sorted(path for path in folder.iterdir() if _LOG_FOLDER.fullmatch(path.name))
     cfg = Config.fromfile(str(folder / Path(state["config"]).name))
-    baseline = teacher = teacher_seed = None
+    teacher = teacher_seed = None
+    if baseline == config_name(state["config"]):
+        baseline = None
     if cfg.model.type in WRAPPER_TYPES:
         baseline = _stem(cfg.model.student)
         teacher = None if cfg.model.teacher is None else _stem(cfg.model.teacher)

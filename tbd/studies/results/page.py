@@ -58,7 +58,8 @@ def write_page(
     for name, found in by_set.items():
         for pair in find_pairs([record for record in found if not record.chooses]):
             if gains := _gains(pair):
-                panels[f"{name}: {pair.teacher} → {pair.baseline}"] = gains
+                shown_pair = " → ".join(filter(None, (pair.teacher, pair.baseline)))
+                panels[f"{name}: {shown_pair}"] = gains
     if panels:
         draw_gains(panels, figure)
     return shown

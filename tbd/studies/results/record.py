@@ -24,8 +24,9 @@ class RunRecord:
         config_hash: Stands for all of the config but its seed and this machine's paths, with the
             models that it names and the teacher's run.
         seed: Seed of the random numbers.
-        baseline: Name of the plain student's config, of a distillation; None for a plain detector.
-        teacher: Name of the teacher's config, likewise.
+        baseline: Name of the config that gains are counted from: of a distillation the plain
+            student's, of a plain detector what it was recorded against; None without one.
+        teacher: Name of the teacher's config, of a distillation; None for a plain detector.
         teacher_seed: Seed that the teacher was trained from.
         metrics: Name out of the glossary → value; what a run does not have, such as the AP of a
             size that no box has, is not there.

@@ -17,7 +17,11 @@ COLUMNS = (
     "ap_small",
     "ap_medium",
     "ap_large",
+    "ap_rare",
+    "ap_common",
+    "ap_frequent",
     "mask_ap",
+    "mask_ap75",
     "ap_lost",
     "harmony_score",
     "params",
@@ -55,9 +59,11 @@ class Row:
 class Pair:
     """A teacher, a plain student, and all that were distilled from the one into the other.
 
+    Detectors without teacher that were recorded against another one make a pair too.
+
     Attributes:
-        teacher: Name of the teacher's config; None for a detector that is in no pair.
-        baseline: Name of the plain student's config.
+        teacher: Name of the teacher's config; None where nothing is distilled.
+        baseline: Name of the plain student's config, or of what the others are held against.
         rows: The teacher if it is recorded, the plain student likewise, then the distilled
             students in the order in which they were recorded.
     """
@@ -67,28 +73,43 @@ class Pair:
     rows: tuple[Row, ...]
 
 
-def compare_records(records: Sequence[RunRecord], name: str, other: str) -> tuple[Interval, int]:
+def compare_records(
+    records: Sequence[RunRecord],
+    name: str,
+    other: str,
+    metric: str = "ap",
+    choosing: bool = False,
+) -> tuple[Interval, int]:
     """Compare two configs that were trained from the same seeds.
 
     Args:
         records: Of one data set.
         name: Name of a config.
         other: Name of another one.
+        metric: What is compared, a name out of the glossary. Higher counts as ahead.
+        choosing: Compare on the seeds that choose settings, and on no others; without it on all
+            but those.
 
     Returns:
-        Mean of the differences of AP, seed by seed, with its 95 % interval, and on how many seeds
-        the former is ahead. Seeds that choose settings do not count.
+        Mean of the differences, seed by seed, with its 95 % interval, and on how many seeds the
+        former is ahead.
 
     Raises:
-        ValueError: One of them is not recorded, or they have no seed in common.
+        ValueError: One of them is not recorded or has no such metric, or they have no seed in
+            common.
     """
-    counted = [record for record in records if not record.chooses]
-    aps = {wanted: _aps([r for r in counted if r.name == wanted]) for wanted in (name, other)}
-    for wanted, found in aps.items():
+    counted = [record for record in records if record.chooses is choosing]
+    compared = {
+        wanted: _values([r for r in counted if r.name == wanted], metric)
+        for wanted in (name, other)
+    }
+    for wanted, found in compared.items():
         if not found:
             names = dict.fromkeys(record.name for record in counted)
+            if wanted in names:
+                raise ValueError(f"{wanted} was not measured by {metric}.")
             raise ValueError(f"{wanted} is not recorded; there are {', '.join(names)}.")
-    found = paired_differences(aps[name], aps[other])
+    found = paired_differences(compared[name], compared[other])
     if not found:
         raise ValueError(f"{name} and {other} have no seed in common.")
     return mean_interval(list(found.values())), sum(value > 0 for value in found.values())
@@ -106,17 +127,17 @@ def find_pairs(records: Sequence[RunRecord]) -> list[Pair]:
     by_name: dict[str, list[RunRecord]] = {}
     for record in records:
         by_name.setdefault(record.name, []).append(record)
-    distilled: dict[tuple[str, str], list[str]] = {}
+    held: dict[tuple[str | None, str], list[str]] = {}
     for name, runs in by_name.items():
-        if runs[0].teacher and runs[0].baseline:
-            distilled.setdefault((runs[0].teacher, runs[0].baseline), []).append(name)
+        if runs[0].baseline:
+            held.setdefault((runs[0].teacher, runs[0].baseline), []).append(name)
 
     pairs = []
-    for (teacher, baseline), names in distilled.items():
+    for (teacher, baseline), names in held.items():
         plain = _aps(by_name.get(baseline, []))
-        teacher_aps = list(_aps(by_name.get(teacher, [])).values())
+        teacher_aps = list(_aps(by_name.get(teacher or "", [])).values())
         teacher_ap = statistics.fmean(teacher_aps) if teacher_aps else None
-        rows = [_plain_row(by_name[name]) for name in (teacher, baseline) if name in by_name]
+        rows = [_plain_row(by_name[name]) for name in (teacher or "", baseline) if name in by_name]
         rows += [_distilled_row(by_name[name], plain, teacher_ap) for name in names]
         pairs.append(Pair(teacher, baseline, tuple(rows)))
     in_pairs = {row.name for pair in pairs for row in pair.rows}
@@ -199,6 +220,13 @@ def _distilled_row(
 def _aps(runs: Sequence[RunRecord]) -> dict[int, float]:
     """Seed → AP; a run without one, because it diverged, counts as 0."""
     return {run.seed: run.metrics.get("ap") or 0.0 for run in runs}
+
+
+def _values(runs: Sequence[RunRecord], metric: str) -> dict[int, float]:
+    """Seed → value of a metric; runs without it are left out, but for AP."""
+    if metric == "ap":
+        return _aps(runs)
+    return {run.seed: run.metrics[metric] for run in runs if metric in run.metrics}
 
 
 def _spread(row: Row, key: str) -> str:

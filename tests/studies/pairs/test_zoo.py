@@ -1,7 +1,9 @@
 import shutil
+from functools import cache
 
 from shipped import ROOT, distillations, shipped
 
+from tbd.detectors.model_config import resolve_model_config
 from tbd.studies.pairs import shipped_pairs
 
 
@@ -11,10 +13,27 @@ def test_every_pair_is_tried_once():
     assert "tbd/tbd_faster-rcnn_r101_r50.py" in pairs
     # The same detectors as in the first, by another method.
     assert "fgd/fgd_retinanet_r101_r50.py" not in pairs
+    # The same by a longer schedule, on fewer images, and from another checkpoint.
+    assert "bccd/tbd_retinanet_bccd.py" in pairs
+    assert not {"bccd/tbd_retinanet-2x_bccd.py", "bccd/tbd_retinanet-half_bccd.py"} & {*pairs}
+    assert "shapes/tbd_retinanet_retinanet-3x_shapes.py" not in pairs
+    # Another width.
+    assert "bccd/tbd_retinanet-fpn64_bccd.py" in pairs
+
+    @cache
+    def from_file(path):
+        return resolve_model_config(path)
+
+    def read(detector):
+        return from_file(detector) if isinstance(detector, str) else detector
 
     def pair(config):
-        terms = ("distill", "auto_share")
-        return {key: value for key, value in shipped(config).model.items() if key not in terms}
+        model = shipped(config).model
+        detectors = [
+            model[side] and resolve_model_config(read(model[side]), model.get(f"{side}_options"))
+            for side in ("student", "teacher")
+        ]
+        return detectors, model.get("student_init"), model.get("level_map")
 
     kept = [pair(config) for config in pairs]
     assert all(kept.index(one) == number for number, one in enumerate(kept))

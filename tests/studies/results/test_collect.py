@@ -118,6 +118,20 @@ def test_a_distillation_names_its_pair_and_the_run_that_teaches(tmp_path, source
     assert (found.baseline, found.teacher, found.teacher_seed) == ("plain", "big", 7)
 
 
+def test_plain_detectors_are_recorded_against_the_one_that_is_named(tmp_path, source):
+    for name in ("plain", "other"):
+        run(tmp_path, name, 0, PLAIN, ap=50.0)
+    run(tmp_path, "tbd_cells", 0, DISTILLED, ap=45.0)
+    collect([tmp_path / "runs"], tmp_path / "cells.jsonl", source, "one core", baseline="plain")
+    found = {record.name: record for record in read_records(tmp_path / "cells.jsonl")}
+    assert {name: record.baseline for name, record in found.items()} == {
+        "plain": None,
+        "other": "plain",
+        "tbd_cells": "plain",
+    }
+    assert found["other"].teacher is None
+
+
 def test_versions_that_the_run_itself_wrote_down_count(tmp_path, source):
     file = run(tmp_path, "plain", 0, PLAIN, ap=1.0) / "run.json"
     state = json.loads(file.read_text()) | {"versions": {"torch": "2.4.0", "tbd": "0.1.0"}}

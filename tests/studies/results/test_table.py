@@ -115,3 +115,35 @@ def test_agreement_shows_what_was_measured():
     ]
     assert [cell.strip() for cell in line.split("|")[2:-1]] == ["40.0 ± 0.0", "6.0 ± 1.4"]
     assert format_agreement(find_pairs([record("a", 0, 1.0)])[0]) == ""
+
+
+def test_detectors_without_teacher_are_held_against_what_they_were_recorded_against():
+    records = [
+        record("ce", 0, 44.0, ap_rare=25.0),
+        record("ce", 1, 45.0, ap_rare=26.0),
+        record("focal", 0, 43.0, baseline="ce", ap_rare=27.0),
+        record("focal", 1, 43.5, baseline="ce", ap_rare=30.0),
+        record("tbd", 0, 49.0, baseline="ce", teacher="big"),
+    ]
+    plain, distilled = find_pairs(records)
+    assert (plain.teacher, [row.name for row in plain.rows]) == (None, ["ce", "focal"])
+    assert plain.rows[1].gains == pytest.approx({0: -1.0, 1: -1.5})
+    assert plain.rows[1].gap_closed is None
+    assert "28.5 ± 2.1" in format_pair(plain)
+    assert [row.name for row in distilled.rows] == ["ce", "tbd"]
+
+
+def test_two_configs_are_compared_by_any_metric_and_on_either_kind_of_seeds():
+    records = [
+        *(record("a", seed, 40.0, ap_rare=20.0 + seed) for seed in (0, 1, 100, 101)),
+        *(record("b", seed, 41.0, ap_rare=18.0 + 2 * seed) for seed in (0, 1, 100, 101)),
+        record("c", 0, 30.0),
+    ]
+    gain, ahead = compare_records(records, "a", "b", "ap_rare")
+    assert (gain.mean, gain.count, ahead) == (pytest.approx(1.5), 2, 2)
+    gain, ahead = compare_records(records, "a", "b", "ap_rare", choosing=True)
+    assert (gain.mean, gain.count, ahead) == (pytest.approx(-98.5), 2, 0)
+    with pytest.raises(ValueError, match="c was not measured by ap_rare"):
+        compare_records(records, "a", "c", "ap_rare")
+    with pytest.raises(ValueError, match="c is not recorded; there are a, b"):
+        compare_records(records, "a", "c", choosing=True)
