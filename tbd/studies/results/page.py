@@ -6,13 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tbd.files import write_file
+from tbd.studies.results.harmony import format_harmony
 from tbd.studies.results.record import RunRecord, read_records
 from tbd.studies.results.summary import format_summary
 from tbd.studies.results.table import Pair, find_pairs, format_agreement, format_gains, format_pair
 from tbd.visualization.gains import Gain, draw_gains
 
 _BLOCK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
-_SUMMARY = re.compile(r"(<!-- summary -->\n).*?(<!-- end of summary -->)", re.DOTALL)
+_OVERVIEWS = {
+    "summary": format_summary,
+    "harmony": format_harmony,
+}
+"""Tables over all pairs, by the name of their block."""
+
+_OVERVIEW = re.compile(rf"(<!-- ({'|'.join(_OVERVIEWS)}) -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
 
 
 def write_page(
@@ -24,7 +31,8 @@ def write_page(
 
     A table stands between ``<!-- results: NAME -->`` and ``<!-- end of results -->`` and shows
     ``NAME.jsonl``; between ``<!-- summary -->`` and ``<!-- end of summary -->`` stands one line of
-    each pair. The rest of the page is left as it is.
+    each pair, and in a block of the name ``harmony`` how its scores and boxes agree. The rest of
+    the page is left as it is.
 
     Args:
         page: Markdown file.
@@ -52,8 +60,10 @@ def write_page(
     text = _BLOCK.sub(
         lambda m: f"{m.group(1)}\n{format_set(by_set[m.group(2)])}\n\n{m.group(3)}", text
     )
-    summary = format_summary(by_set)
-    write_file(file, _SUMMARY.sub(lambda m: f"{m.group(1)}\n{summary}\n\n{m.group(2)}", text))
+    text = _OVERVIEW.sub(
+        lambda m: f"{m.group(1)}\n{_OVERVIEWS[m.group(2)](by_set)}\n\n{m.group(3)}", text
+    )
+    write_file(file, text)
     panels = {}
     for name, found in by_set.items():
         for pair in find_pairs([record for record in found if not record.chooses]):

@@ -1,0 +1,68 @@
+"""One table for all pairs: how well scores and boxes agree, before and after distillation."""
+
+from collections.abc import Mapping, Sequence
+
+from tbd.studies.comparison.report import Spread
+from tbd.studies.glossary import GLOSSARY
+from tbd.studies.results.record import RunRecord
+from tbd.studies.results.summary import method_of
+from tbd.studies.results.table import Pair, Row, find_pairs
+from tbd.studies.statistics import mean_interval, paired_differences
+from tbd.visualization.markdown import markdown_table
+
+MEASURES = ("ap_lost", "pearson", "harmonious", "calibration_error", "harmony_score")
+"""What is compared, names out of the glossary."""
+
+
+def format_harmony(by_set: Mapping[str, Sequence[RunRecord]]) -> str:
+    """Compare scores and boxes of teacher, plain student, TBD's student and the best student.
+
+    Args:
+        by_set: Name of a file of records → its records. Runs that chose settings do not count.
+
+    Returns:
+        A Markdown table. Teacher and plain student have values, the others the mean change
+        against the plain student of the same seed with its 95 % interval. The best student is
+        the one of the highest mean gain of AP on the seeds that TBD has.
+    """
+    head = ["records", "detector", *(GLOSSARY[name].title for name in MEASURES)]
+    lines = [head]
+    for name, records in by_set.items():
+        for pair in find_pairs([record for record in records if not record.chooses]):
+            lines += [[f"`{name}`", *cells] for cells in _lines_of(pair)]
+    return markdown_table(lines)
+
+
+def _lines_of(pair: Pair) -> list[list[str]]:
+    distilled = {method_of(row.name): row for row in pair.rows if row.gains}
+    plain = next((row for row in pair.rows if row.name == pair.baseline), None)
+    tbd = distilled.get("tbd")
+    if tbd is None or plain is None or not any(_values(tbd, name) for name in MEASURES):
+        return []
+    seeds = tbd.gains.keys()
+    best = max(
+        (method for method, row in distilled.items() if seeds <= row.gains.keys()),
+        key=lambda method: sum(distilled[method].gains[seed] for seed in seeds),
+    )
+    teacher = [row for row in pair.rows if row.name == pair.teacher]
+    lines = [["teacher", *(_level(row, name) for name in MEASURES)] for row in teacher]
+    lines.append(["plain", *(_level(plain, name) for name in MEASURES)])
+    for method in dict.fromkeys(("tbd", best)):
+        lines.append([method, *(_change(distilled[method], plain, name) for name in MEASURES)])
+    return lines
+
+
+def _level(row: Row, name: str) -> str:
+    values = list(_values(row, name).values())
+    return Spread.of(values).text(GLOSSARY[name].number_format) if values else "–"
+
+
+def _change(row: Row, plain: Row, name: str) -> str:
+    found = paired_differences(_values(row, name), _values(plain, name))
+    if not found:
+        return "–"
+    return mean_interval(list(found.values())).text(f"+{GLOSSARY[name].number_format}")
+
+
+def _values(row: Row, name: str) -> dict[int, float]:
+    return {run.seed: run.metrics[name] for run in row.runs if name in run.metrics}
