@@ -1,4 +1,4 @@
-"""The baseline of the imbalance losses on CARLA: a pretrained Faster R-CNN with cross entropy.
+"""CARLA by a pretrained Faster R-CNN with cross entropy, 8 epochs: what the others compare to.
 
 Needs CARLA in COCO format, see ../_base_/datasets/carla.py, and the backbone's weights, see
 ../_base_/models/retinanet_mobilenetv2_fpn128.py.
@@ -16,4 +16,4 @@ model = dict(
     rpn_head=dict(anchor_generator=dict(scales=[2])),
     roi_head=dict(bbox_head=dict(num_classes=5)),
 )
-train_cfg = dict(max_epochs=12, val_interval=12)
+train_cfg = dict(max_epochs=8, val_interval=8)

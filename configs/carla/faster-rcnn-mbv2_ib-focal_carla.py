@@ -1,4 +1,4 @@
-"""CARLA with the influence-balanced focal loss, after 6 of 12 epochs of cross entropy.
+"""CARLA with the influence-balanced focal loss, after 4 of 8 epochs of cross entropy.
 
 Needs what faster-rcnn-mbv2_ce_carla.py needs.
 """

@@ -1,4 +1,4 @@
-"""CARLA with the influence-balanced loss, after 6 of 12 epochs of cross entropy.
+"""CARLA with the influence-balanced loss, after 4 of 8 epochs of cross entropy.
 
 Needs what faster-rcnn-mbv2_ce_carla.py needs.
 """
@@ -13,4 +13,4 @@ loss_cls = dict(
 )
 bbox_head = dict(type="tbd.InfluenceBalancedBBoxHead", loss_cls=loss_cls)
 model = dict(roi_head=dict(bbox_head=bbox_head))
-custom_hooks = [dict(type="tbd.ClassCountsHook"), dict(type="tbd.LossPhaseHook", epoch=6)]
+custom_hooks = [dict(type="tbd.ClassCountsHook"), dict(type="tbd.LossPhaseHook", epoch=4)]
