@@ -51,7 +51,7 @@ def draw_gains(panels: Mapping[str, Sequence[Gain]], path: str | os.PathLike[str
     heights = [len(gains) + 1 for gains in panels.values()]
     # Text as text keeps the file small, and a fixed salt makes equal pictures equal files.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "tbd", "font.size": 10}):
-        figure = Figure(figsize=(8, _ROW_HEIGHT * sum(heights) + 0.9), layout="constrained")
+        figure = Figure(figsize=(9, _ROW_HEIGHT * sum(heights) + 0.9), layout="constrained")
         grid = figure.subplots(
             len(panels), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
         )
