@@ -6,7 +6,7 @@ from tbd.studies.comparison.report import Spread
 from tbd.studies.glossary import GLOSSARY
 from tbd.studies.results.record import RunRecord
 from tbd.studies.results.summary import method_of
-from tbd.studies.results.table import Pair, Row, find_pairs
+from tbd.studies.results.table import Pair, Row, find_pairs, metric_by_seed
 from tbd.studies.statistics import mean_interval, paired_differences
 from tbd.visualization.markdown import markdown_table
 
@@ -37,7 +37,7 @@ def _lines_of(pair: Pair) -> list[list[str]]:
     distilled = {method_of(row.name): row for row in pair.rows if row.gains}
     plain = next((row for row in pair.rows if row.name == pair.baseline), None)
     tbd = distilled.get("tbd")
-    if tbd is None or plain is None or not any(_values(tbd, name) for name in MEASURES):
+    if tbd is None or plain is None or not any(metric_by_seed(tbd.runs, name) for name in MEASURES):
         return []
     seeds = tbd.gains.keys()
     best = max(
@@ -53,16 +53,12 @@ def _lines_of(pair: Pair) -> list[list[str]]:
 
 
 def _level(row: Row, name: str) -> str:
-    values = list(_values(row, name).values())
+    values = list(metric_by_seed(row.runs, name).values())
     return Spread.of(values).text(GLOSSARY[name].number_format) if values else "–"
 
 
 def _change(row: Row, plain: Row, name: str) -> str:
-    found = paired_differences(_values(row, name), _values(plain, name))
+    found = paired_differences(metric_by_seed(row.runs, name), metric_by_seed(plain.runs, name))
     if not found:
         return "–"
     return mean_interval(list(found.values())).text(f"+{GLOSSARY[name].number_format}")
-
-
-def _values(row: Row, name: str) -> dict[int, float]:
-    return {run.seed: run.metrics[name] for run in row.runs if name in run.metrics}

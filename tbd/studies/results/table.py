@@ -100,7 +100,7 @@ def compare_records(
     """
     counted = [record for record in records if record.chooses is choosing]
     compared = {
-        wanted: _values([r for r in counted if r.name == wanted], metric)
+        wanted: metric_by_seed([r for r in counted if r.name == wanted], metric)
         for wanted in (name, other)
     }
     for wanted, found in compared.items():
@@ -222,8 +222,16 @@ def _aps(runs: Sequence[RunRecord]) -> dict[int, float]:
     return {run.seed: run.metrics.get("ap") or 0.0 for run in runs}
 
 
-def _values(runs: Sequence[RunRecord], metric: str) -> dict[int, float]:
-    """Seed → value of a metric; runs without it are left out, but for AP."""
+def metric_by_seed(runs: Sequence[RunRecord], metric: str) -> dict[int, float]:
+    """Find the value of a metric for each seed.
+
+    Args:
+        runs: Runs of one config.
+        metric: Name out of the glossary.
+
+    Returns:
+        Seed → value. Runs without it are left out, but for AP: there they count as 0.
+    """
     if metric == "ap":
         return _aps(runs)
     return {run.seed: run.metrics[metric] for run in runs if metric in run.metrics}
