@@ -2,6 +2,7 @@ r"""Record finished runs in docs/results, and make the tables and the figure of 
 
 python tools/results.py collect work_dirs/bccd --out docs/results/bccd.jsonl \
     --hardware "2 CPU cores, one thread a run"
+python tools/results.py collect-gap work_dirs/bccd --records docs/results/bccd.jsonl
 python tools/results.py write
 python tools/results.py compare docs/results/bccd_auto.jsonl qad_retinanet_bccd tbd_retinanet_bccd
 """
@@ -12,7 +13,13 @@ from pathlib import Path
 
 import tbd  # noqa: F401 (provides mmcv's operators, without which mmdet cannot be imported)
 from tbd.studies.glossary import GLOSSARY
-from tbd.studies.results import collect, compare_records, read_records, write_page
+from tbd.studies.results import (
+    collect,
+    collect_gap,
+    compare_records,
+    read_records,
+    write_page,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -40,6 +47,16 @@ def parse_args() -> argparse.Namespace:
         help="config that detectors without a teacher are held against",
     )
     collecting.add_argument("--hardware", required=True, metavar="TEXT", help="what they ran on")
+    measuring = actions.add_parser("collect-gap", help="append what tbd gap measured of such runs")
+    measuring.add_argument(
+        "folders", nargs="+", metavar="FOLDER", help="work directories of comparisons"
+    )
+    measuring.add_argument(
+        "--records",
+        required=True,
+        metavar="FILE",
+        help="docs/results/<set>.jsonl, which holds the runs; gap/<set>.jsonl beside it is written",
+    )
     actions.add_parser("write", help="write docs/results.md and its figure")
     comparing = actions.add_parser("compare", help="compare two configs seed by seed")
     comparing.add_argument("records", metavar="FILE", help="docs/results/<set>.jsonl")
@@ -63,6 +80,8 @@ def main() -> None:
         print(f"{added} runs added to {args.out}")
         for folder in unfinished:
             print(f"not finished: {folder}")
+    elif args.action == "collect-gap":
+        print(f"{collect_gap(args.folders, args.records)} measurements added")
     elif args.action == "compare":
         gain, ahead = compare_records(
             read_records(args.records), args.name, args.other, args.metric, args.choosing

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ RUN_FORMAT = 2
 
 ORIGIN = "comparison"
 """Key of a config that a comparison wrote: which pair and which methods it was made from."""
+
+_ASIDE = ".replaced_"
 
 
 @dataclass(frozen=True)
@@ -119,10 +122,16 @@ def write_state(folder: Path, state: Mapping[str, Any]) -> None:
     write_file(folder / RUN_FILE, json.dumps(state, indent=2) + "\n")
 
 
+def find_runs(root: str | os.PathLike[str]) -> list[Path]:
+    """List the folders of runs below a work directory, without those that were set aside."""
+    folders = (file.parent for file in sorted(Path(root).glob(f"**/{RUN_FILE}")))
+    return [folder for folder in folders if _ASIDE not in folder.name]
+
+
 def set_aside(run: Run) -> Path:
     """Rename the folder of a run, which belongs to another state of it; return the new name."""
     number = 1
-    while (aside := run.folder.with_name(f"{run.folder.name}.replaced_{number}")).exists():
+    while (aside := run.folder.with_name(f"{run.folder.name}{_ASIDE}{number}")).exists():
         number += 1
     run.folder.rename(aside)
     return aside

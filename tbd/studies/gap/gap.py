@@ -19,7 +19,7 @@ from tbd.detectors.weights import load_strictly
 from tbd.engine.config import config_name, load_config
 from tbd.files import write_file
 from tbd.studies.comparison.report import Spread
-from tbd.studies.comparison.runs import RUN_FILE, Run, read_state
+from tbd.studies.comparison.runs import RUN_FILE, Run, find_runs, read_state
 from tbd.studies.gap.exchange import Exchange, measure_exchange
 from tbd.studies.statistics import mean_interval, paired_differences
 from tbd.visualization.markdown import markdown_table
@@ -114,18 +114,18 @@ def measure_gap(folder: str | os.PathLike[str], names: Sequence[str] = ()) -> st
 
 def _finished(root: Path) -> list[_Student]:
     students = []
-    for file in sorted(root.glob(f"**/{RUN_FILE}")):
-        state = read_state(file.parent)
+    for folder in find_runs(root):
+        state = read_state(folder)
         if not state.get("metrics"):
             continue
         config, seed = state["config"], int(state["seed"])
-        run = Run(config, seed, file.parent, (), state["fingerprint"])
+        run = Run(config, seed, folder, (), state["fingerprint"])
         students.append(
             _Student(
                 config_name(config),
                 seed,
-                file.parent,
-                load_config(str(file.parent / Path(config).name)),
+                folder,
+                load_config(str(folder / Path(config).name)),
                 run.final_checkpoint(),
                 state["fingerprint"],
             )
@@ -136,6 +136,29 @@ def _finished(root: Path) -> list[_Student]:
             "finish one."
         )
     return students
+
+
+def finished_exchanges(folder: str | os.PathLike[str]) -> dict[tuple[str, int], Exchange]:
+    """Read what was measured of the runs of a comparison.
+
+    Args:
+        folder: Work directory of a comparison, or of a single run of it.
+
+    Returns:
+        Name of the config and seed → what was measured. A run that was trained again since, or
+        was measured by an older release, is not among them.
+    """
+    found = {}
+    for run_folder in find_runs(folder):
+        kept = run_folder / GAP_FILE
+        if not kept.is_file():
+            continue
+        content, state = json.loads(kept.read_text()), read_state(run_folder)
+        is_of_run = content["fingerprint"] == state.get("fingerprint")
+        if content["format"] == _FORMAT and is_of_run:
+            run = config_name(state["config"]), int(state["seed"])
+            found[run] = Exchange(**content["exchange"])
+    return found
 
 
 def _finish(student: _Student, source: str, teacher: Any, said: str) -> Exchange:
@@ -167,7 +190,7 @@ def _finish(student: _Student, source: str, teacher: Any, said: str) -> Exchange
 
 
 def format_gap(found: dict[tuple[str, int], Exchange], plain: set[str]) -> str:
-    """Make a table, a line for each config, plain students first.
+    """Make a table: the teacher, plain students, and the others.
 
     Args:
         found: Name of the config and seed → what was measured; of several seeds, one row.
@@ -183,12 +206,14 @@ def format_gap(found: dict[tuple[str, int], Exchange], plain: set[str]) -> str:
     for (name, seed), exchange in found.items():
         by_name.setdefault(name, {})[seed] = exchange
     head = ["config", "seeds", "AP", "with the teacher's scores", "with the teacher's boxes"]
-    rows = [[*head, "teacher", "gain of the boxes [95 %]", "gain of the scores [95 %]"]]
+    rows = [[*head, "gain of the boxes [95 %]", "gain of the scores [95 %]"]]
+    teacher = Spread.of(sorted({exchange.teacher for exchange in found.values()}))
+    rows.append(["teacher", "–", teacher.text(".1f"), "–", "–", "–", "–"])
     baseline = by_name[next(iter(plain))] if len(plain) == 1 else {}
     for name in sorted(by_name, key=lambda name: name not in plain):
         runs = by_name[name]
-        cells = [name, str(len(runs))]
-        for part in ("own", "teachers_scores", "teachers_boxes", "teacher"):
+        cells = [f"`{name}`", str(len(runs))]
+        for part in ("own", "teachers_scores", "teachers_boxes"):
             values = [getattr(exchange, part) for exchange in runs.values()]
             cells.append(Spread.of(values).text(".1f"))
         for part in ("teachers_scores", "teachers_boxes"):

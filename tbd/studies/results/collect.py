@@ -17,7 +17,7 @@ from tbd.compat.packaged_configs import PREFIX
 from tbd.detectors.model_config import WRAPPER_TYPES
 from tbd.engine.config import config_name
 from tbd.studies.comparison.config_hash import config_hash, teacher_run
-from tbd.studies.comparison.runs import ORIGIN, RUN_FILE, RUN_FORMAT, read_state
+from tbd.studies.comparison.runs import ORIGIN, RUN_FILE, RUN_FORMAT, find_runs, read_state
 from tbd.studies.glossary import GLOSSARY, in_studies
 from tbd.studies.results.record import RunRecord, add_records
 
@@ -59,14 +59,14 @@ def collect(
     commit = _commit(Path(source))
     records, unfinished = [], []
     for folder in folders:
-        files = sorted(Path(folder).glob(f"**/{RUN_FILE}"))
-        if not files:
+        runs = find_runs(folder)
+        if not runs:
             raise FileNotFoundError(f"{folder} holds no run of a comparison: no {RUN_FILE} in it.")
-        for file in files:
-            if read_state(file.parent).get("metrics"):
-                records.append(read_run(file.parent, commit, hardware, baseline))
+        for run in runs:
+            if read_state(run).get("metrics"):
+                records.append(read_run(run, commit, hardware, baseline))
             else:
-                unfinished.append(str(file.parent))
+                unfinished.append(str(run))
     return add_records(target, records), unfinished
 
 

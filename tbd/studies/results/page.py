@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tbd.files import write_file
+from tbd.studies.results.gap import format_gaps, gaps_of
 from tbd.studies.results.harmony import format_harmony
 from tbd.studies.results.record import RunRecord, read_records
 from tbd.studies.results.summary import format_summary
@@ -13,6 +14,7 @@ from tbd.studies.results.table import Pair, find_pairs, format_agreement, format
 from tbd.visualization.gains import Gain, draw_gains
 
 _BLOCK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
+_GAP_BLOCK = re.compile(r"(<!-- gap: (\S+) -->\n).*?(<!-- end of gap -->)", re.DOTALL)
 _OVERVIEWS = {
     "summary": format_summary,
     "harmony": format_harmony,
@@ -30,9 +32,10 @@ def write_page(
     """Bring a page's tables and its figure up to date with the recorded runs.
 
     A table stands between ``<!-- results: NAME -->`` and ``<!-- end of results -->`` and shows
-    ``NAME.jsonl``; between ``<!-- summary -->`` and ``<!-- end of summary -->`` stands one line of
-    each pair, and in a block of the name ``harmony`` how its scores and boxes agree. The rest of
-    the page is left as it is.
+    ``NAME.jsonl``; between ``<!-- gap: NAME -->`` and ``<!-- end of gap -->`` stands what of their
+    teacher's lead lies in scores and what in boxes. Between ``<!-- summary -->`` and
+    ``<!-- end of summary -->`` stands one line of each pair, and in a block of the name
+    ``harmony`` how its scores and boxes agree. The rest of the page is left as it is.
 
     Args:
         page: Markdown file.
@@ -43,7 +46,8 @@ def write_page(
         Names of the files of records that were shown.
 
     Raises:
-        ValueError: A file of records is not on the page, or the page names one twice.
+        ValueError: A file of records is not on the page, or the page names one twice; or a table
+            of the gap is asked of a file that is not on it.
     """
     file = Path(page)
     text = file.read_text()
@@ -57,8 +61,19 @@ def write_page(
             "-->' and '<!-- end of results -->'."
         )
     by_set = {name: read_records(Path(records, f"{name}.jsonl")) for name in shown}
+    gaps = {name: gaps_of(Path(records, f"{name}.jsonl")) for name in shown}
     text = _BLOCK.sub(
         lambda m: f"{m.group(1)}\n{format_set(by_set[m.group(2)])}\n\n{m.group(3)}", text
+    )
+    if strange := {match.group(2) for match in _GAP_BLOCK.finditer(text)} - by_set.keys():
+        raise ValueError(
+            f"{page} asks for the gap of {sorted(strange)}, which it has no results of."
+        )
+    text = _GAP_BLOCK.sub(
+        lambda m: (
+            f"{m.group(1)}\n{format_gaps(by_set[m.group(2)], gaps[m.group(2)])}\n\n{m.group(3)}"
+        ),
+        text,
     )
     text = _OVERVIEW.sub(
         lambda m: f"{m.group(1)}\n{_OVERVIEWS[m.group(2)](by_set)}\n\n{m.group(3)}", text

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 import tiny
@@ -6,8 +7,7 @@ import torch
 from tiny_run import config_dict, write_config, write_data
 
 from tbd.detectors import build_detector, resolve_model_config
-from tbd.studies.gap import Exchange, gap, measure_gap
-from tbd.studies.gap.gap import format_gap
+from tbd.studies.gap import Exchange, finished_exchanges, format_gap, gap, measure_gap
 
 
 def save(path, model, seed):
@@ -57,16 +57,23 @@ def test_students_are_measured_once_and_compared_by_seed(comparison, capsys, mon
     table = measure_gap(comparison)
     assert len(measured) == 4
     rows = [line.split("|")[1].strip() for line in table.splitlines()[2:]]
-    assert rows == ["plain", "hd"]
+    assert rows == ["teacher", "`plain`", "`hd`"]
     assert (comparison / "gap.md").read_text() == table + "\n"
     assert table in capsys.readouterr().out
     assert measure_gap(comparison) == table
     assert len(measured) == 4
+    # What a run was before it was trained anew is no run of the comparison.
+    shutil.copytree(comparison / "hd/seed_1", comparison / "hd/seed_1.replaced_1")
+    assert measure_gap(comparison) == table
     # Another training in the same folder.
     state = comparison / "hd/seed_1/run.json"
     state.write_text(state.read_text().replace("hd1", "hd2"))
+    assert ("hd", 1) not in finished_exchanges(comparison)
     measure_gap(comparison, ["hd"])
     assert len(measured) == 5
+    found = finished_exchanges(comparison)
+    assert list(found) == [("hd", 0), ("hd", 1), ("plain", 0), ("plain", 1)]
+    assert found["hd", 0].teacher == found["plain", 1].teacher
 
 
 def test_gains_are_paired_by_seed():
@@ -82,11 +89,12 @@ def test_gains_are_paired_by_seed():
         for line in format_gap(found, {"plain"}).splitlines()
         if (cells := line.split("|"))
     }
-    assert rows["plain"][:3] == ["2", "21.0 ± 1.4", "40.5 ± 0.7"]
+    assert rows["teacher"] == ["–", "50.0", "–", "–", "–", "–"]
+    assert rows["`plain`"][:3] == ["2", "21.0 ± 1.4", "40.5 ± 0.7"]
     # Differences of 2 and 1, and of 6 and 4; t of one degree of freedom is 12.706.
-    assert rows["hd"][-2:] == ["+1.5 [-4.9, +7.9]", "+5.0 [-7.7, +17.7]"]
-    assert rows["tfd"][-2:] == ["+3.0", "+1.0"]
-    assert rows["plain"][-2:] == ["–", "–"]
+    assert rows["`hd`"][-2:] == ["+1.5 [-4.9, +7.9]", "+5.0 [-7.7, +17.7]"]
+    assert rows["`tfd`"][-2:] == ["+3.0", "+1.0"]
+    assert rows["`plain`"][-2:] == ["–", "–"]
 
 
 def test_folders_that_say_nothing_of_a_gap_are_refused(comparison, tmp_path):

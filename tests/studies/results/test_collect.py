@@ -148,6 +148,16 @@ def test_runs_that_go_on_are_named_and_not_recorded(tmp_path, source):
     assert (added, unfinished) == (0, [str(folder)])
 
 
+def test_a_run_that_was_set_aside_is_not_recorded(tmp_path, source):
+    run(tmp_path, "plain", 3, PLAIN, ap=41.5)
+    run(tmp_path, "plain", 4, PLAIN, lr=0.2, ap=1.0).rename(
+        tmp_path / "runs/plain/seed_3.replaced_1"
+    )
+    assert collect([tmp_path / "runs"], tmp_path / "cells.jsonl", source, "a core") == (1, [])
+    (found,) = read_records(tmp_path / "cells.jsonl")
+    assert found.metrics == {"ap": 41.5}
+
+
 def test_metrics_under_older_names_are_refused(tmp_path, source):
     file = run(tmp_path, "plain", 0, PLAIN, ap=1.0) / "run.json"
     file.write_text(file.read_text().replace(f'"format": {RUN_FORMAT}', '"format": 0'))
