@@ -29,6 +29,7 @@ class LongTailCocoMetric(CocoMetric):
         class_counts: Training boxes of each class of the data set, in its order.
         thresholds: The two limits, 0 < first ≤ second.
         metric: ``"bbox"`` or ``"segm"``; with ``"segm"`` the values are named ``segm_…``.
+        classwise: True, since groups are made of the AP of each class, which is reported too.
         **kwargs: Arguments of :class:`mmdet.evaluation.CocoMetric`.
 
     Raises:
@@ -43,8 +44,14 @@ class LongTailCocoMetric(CocoMetric):
         class_counts: Sequence[int] | None = None,
         thresholds: tuple[int, int] = (100, 1000),
         metric: str = "bbox",
+        classwise: bool = True,
         **kwargs: Any,
     ) -> None:
+        if not classwise:
+            raise ValueError(
+                "LongTailCocoMetric: classwise=False, but groups are made of the AP of each class; "
+                "leave it out"
+            )
         if metric not in ("bbox", "segm"):
             raise ValueError(f"LongTailCocoMetric: metric must be 'bbox' or 'segm', not {metric!r}")
         if len(thresholds) != 2 or not 0 < thresholds[0] <= thresholds[1]:
@@ -57,7 +64,7 @@ class LongTailCocoMetric(CocoMetric):
                 f"LongTailCocoMetric: train_ann_file={train_ann_file!r} and class_counts="
                 f"{class_counts}; give exactly one of them"
             )
-        super().__init__(metric=metric, classwise=True, **kwargs)
+        super().__init__(metric=metric, classwise=classwise, **kwargs)
         self.thresholds = tuple(thresholds)
         self._listed_counts = class_counts
         self._counts_by_name = None if train_ann_file is None else _count_boxes(train_ann_file)

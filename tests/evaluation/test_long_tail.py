@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 from mmdet.evaluation import CocoMetric
+from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 
 from tbd.evaluation import LongTailCocoMetric
+from tbd.studies.comparison.class_aps import with_classwise
 
 CLASSES = ("bar", "square", "tile", "disc")
 
@@ -83,6 +85,14 @@ def test_groups_are_means_of_cocos_class_aps(files):
     assert values["coco/bbox_mAP_common"] == -1
 
 
+def test_classes_may_be_asked_for_as_of_any_coco_metric(files):
+    options = dict(test_evaluator=[dict(type="tbd.LongTailCocoMetric", **files)])
+    cfg = Config(options)
+    cfg.merge_from_dict(with_classwise({}, cfg))
+    (asked,) = Evaluator(cfg.test_evaluator).metrics
+    assert evaluate(asked) == pytest.approx(evaluate(LongTailCocoMetric(**files)), nan_ok=True)
+
+
 def test_counts_can_be_given(files):
     counted = evaluate(LongTailCocoMetric(**files, thresholds=(2, 6)))
     given = evaluate(
@@ -109,6 +119,7 @@ def test_no_detection_at_all_gives_what_coco_metric_gives(files):
         (dict(thresholds=(5, 2)), ValueError, r"thresholds must be two .* \(5, 2\)"),
         (dict(thresholds=(5,)), ValueError, "thresholds"),
         (dict(metric="proposal"), ValueError, "'proposal'"),
+        (dict(classwise=False), ValueError, "classwise=False, but groups"),
     ],
 )
 def test_bad_arguments(files, change, error, message):
