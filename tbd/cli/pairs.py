@@ -17,6 +17,7 @@ from tbd.engine import load_config
 from tbd.studies.pairs import (
     OTHER_DETECTORS,
     shipped_pairs,
+    text_above_tables,
     try_pairs,
     write_pair_tables,
 )
@@ -48,6 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Try the pairs."""
+    if args.out:
+        # Before minutes of trials whose tables would have no place.
+        text_above_tables(args.out)
     for config in args.configs:
         load_config(config, needs_model=True)
     configs = args.configs or [*shipped_pairs(configs_dir()), *OTHER_DETECTORS]

@@ -12,6 +12,7 @@ from typing import Any
 from mmengine.config import Config
 
 from tbd.engine.config import load_config
+from tbd.engine.config_options import parse_options
 from tbd.files import write_file
 from tbd.studies.comparison.comparison import finish_run
 from tbd.studies.comparison.runs import Run, make_run
@@ -74,7 +75,8 @@ def search(
         The trial that won.
 
     Raises:
-        ValueError: A key is no positive number of the config, or a number is out of range.
+        ValueError: A key is no positive number of the config, an option sets one, or a number is
+            out of range.
         RuntimeError: A training failed.
     """
     if trials < 1 or not 1 <= finalists <= trials or not step > 1:
@@ -84,8 +86,15 @@ def search(
         )
     root = Path(work_dir)
     weights = _weights(config, keys)
+    _check_options(options, weights)
     # Before anything is written: the options may be wrong.
     make_run(config, SEARCH_SEEDS[0], root, options)
+    planned = []
+    for factor in factors(trials, step):
+        scaled = {key: factor * weight for key, weight in weights.items()}
+        planned.append(Trial(factor, _write_config(config, factor, scaled, root), scaled, {}))
+        # Before anything is trained: what is wrong with a config shows here.
+        load_config(planned[-1].config)
     teacher_run = None
     if teacher is not None:
         teacher_run = make_run(teacher, teacher_seed, root, options)
@@ -98,9 +107,7 @@ def search(
         return Trial(trial.factor, trial.config, trial.weights, {**trial.aps, seed: ap})
 
     found = []
-    for factor in factors(trials, step):
-        scaled = {key: factor * weight for key, weight in weights.items()}
-        trial = Trial(factor, _write_config(config, factor, scaled, root), scaled, {})
+    for trial in planned:
         found.append(train(trial, SEARCH_SEEDS[0]))
         _write(found, config, root)
     best = sorted(found, key=lambda trial: -trial.aps[SEARCH_SEEDS[0]])[:finalists]
@@ -109,11 +116,19 @@ def search(
             place = next(i for i, other in enumerate(found) if other.factor == trial.factor)
             found[place] = train(found[place], seed)
             _write(found, config, root)
-    winner = max(
-        (trial for trial in found if len(trial.aps) == len(SEARCH_SEEDS)),
-        key=lambda trial: statistics.fmean(trial.aps.values()),
+    means = {
+        trial.factor: statistics.fmean(trial.aps.values())
+        for trial in found
+        if len(trial.aps) == len(SEARCH_SEEDS)
+    }
+    winner = max((t for t in found if t.factor in means), key=lambda trial: means[trial.factor])
+    tied = [f"{f:g}" for f, mean in means.items() if mean == means[winner.factor]]
+    outcome = (
+        f"factor {winner.factor:g} wins"
+        if len(tied) == 1
+        else f"factors {', '.join(tied)} tie; {winner.factor:g} is taken"
     )
-    print(f"\n{format_trials(found)}\n\nfactor {winner.factor:g} wins", flush=True)
+    print(f"\n{format_trials(found)}\n\n{outcome}", flush=True)
     return winner
 
 
@@ -157,6 +172,16 @@ def _weights(config: str, keys: Sequence[str]) -> dict[str, float]:
     return weights
 
 
+def _check_options(options: Sequence[str], weights: Mapping[str, float]) -> None:
+    for option, value in parse_options(options).items():
+        for key, weight in weights.items():
+            if key == option or key.startswith(f"{option}."):
+                raise ValueError(
+                    f"--cfg-options: {option}={value} sets what the search varies, {key}, from "
+                    f"the config's {weight:g} on. Leave it out, or set it in the config."
+                )
+
+
 def _write_config(config: str, factor: float, weights: Mapping[str, float], root: Path) -> str:
     """Write the config of a trial, whose name tells it apart in work directories and tables."""
     nested: dict[str, Any] = {}
@@ -167,7 +192,7 @@ def _write_config(config: str, factor: float, weights: Mapping[str, float], root
             node = node.setdefault(part, {})
         node[last] = weight
     path = root / "configs" / f"{Path(config).stem}_x{factor:g}.py"
-    base = str(Path(config).resolve())
+    base = config if "::" in config else str(Path(config).resolve())
     write_file(path, f"_base_ = {base!r}\n\n" + Config(nested).dump())
     return str(path)
 

@@ -53,6 +53,13 @@ def test_help_fits_a_screen_and_has_an_example(name, capsys):
     assert examples.startswith(f"  tbd {name or 'train'} ")
 
 
+def test_pairs_asks_for_the_place_of_its_tables_first(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("tbd.cli.pairs.try_pairs", None)
+    with pytest.raises(SystemExit):
+        main(["pairs", "--out", str(tmp_path / "none.md")])
+    assert "none.md does not exist: the tables go into a document" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_an_example_of_the_help_is_accepted(name, capsys, monkeypatch):
     text = printed_help(name, "--help", capsys=capsys)

@@ -91,3 +91,22 @@ def test_what_is_no_weight_is_refused(key, tmp_path):
 def test_numbers_out_of_range_are_refused(numbers, tmp_path):
     with pytest.raises(ValueError, match="finalists from 1 to trials"):
         search(CONFIG, KEYS, tmp_path, **numbers)
+
+
+def test_an_option_that_sets_what_is_searched_is_refused(trained, tmp_path):
+    for option in (f"{KEYS[0]}=5.0", "model.distill.hd={'type':'tbd.HarmonyDistillation'}"):
+        with pytest.raises(ValueError, match=rf"hd.*sets what the search varies, {KEYS[0]}, from"):
+            search(CONFIG, KEYS, tmp_path, options=[option])
+    assert trained == []
+
+
+def test_a_shipped_config_is_searched_by_its_name(trained, tmp_path):
+    name = "tbd::shapes/tbd_retinanet_shapes.py"
+    winner = search(name, KEYS, tmp_path, trials=2, finalists=1)
+    assert name in Path(winner.config).read_text()
+
+
+def test_a_tie_is_said(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(module, "finish_run", lambda run: {"ap": 3.0})
+    assert search(CONFIG, KEYS, tmp_path, trials=3).factor == 0.5
+    assert "factors 0.5, 1 tie; 0.5 is taken" in capsys.readouterr().out

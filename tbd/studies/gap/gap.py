@@ -71,7 +71,8 @@ def measure_gap(folder: str | os.PathLike[str], names: Sequence[str] = ()) -> st
     Args:
         folder: Work directory of a comparison of one-stage detectors, see
             :func:`tbd.studies.comparison.compare_terms`.
-        names: Names of configs, of all that are to be measured. Default: all.
+        names: Names of configs, of all that are to be measured; the table shows those that were
+            measured before too. Default: all.
 
     Returns:
         The table, which is also written to ``gap.md``.
@@ -82,30 +83,34 @@ def measure_gap(folder: str | os.PathLike[str], names: Sequence[str] = ()) -> st
     """
     root = Path(folder)
     students = _finished(root)
-    teachers = {str(found[0]): found for student in students if (found := student.teacher)}
+    taught = [found for student in students if (found := student.teacher)]
+    teachers = {_in_place(source, root): config for source, config in taught}
     if len(teachers) != 1:
         listed = f": {', '.join(teachers)}" if teachers else ""
         raise ValueError(
             f"{folder} holds distillations by {len(teachers)} teachers{listed}; the gap is that to "
             "one. Name the work directory of a comparison with one teacher."
         )
-    ((source, teacher_config),) = teachers.values()
+    ((source, teacher_config),) = teachers.items()
     students = [s for s in students if Path(s.checkpoint).resolve() != Path(source).resolve()]
     unknown = set(names) - {student.name for student in students}
     if unknown:
         there = ", ".join(dict.fromkeys(student.name for student in students))
         raise ValueError(f"{folder} holds no finished run of {', '.join(unknown)}; it has {there}.")
-    students = [student for student in students if not names or student.name in names]
     teacher = build_detector(teacher_config)
     load_strictly(teacher, load_checkpoint(source), f"the teacher's {source}")
     teacher.to(get_device()).eval()
+    chosen = [student for student in students if not names or student.name in names]
     measured = {}
-    for number, student in enumerate(students, start=1):
-        said = f"[{number}/{len(students)}] {student.name}, seed {student.seed}"
+    for student in students:
+        if student not in chosen and (kept := _read_kept(student, source)):
+            measured[student.name, student.seed] = kept
+    for number, student in enumerate(chosen, start=1):
+        said = f"[{number}/{len(chosen)}] {student.name}, seed {student.seed}"
         measured[student.name, student.seed] = _finish(student, source, teacher, said)
     table = format_gap(
         measured,
-        plain={student.name for student in students if student.teacher is None},
+        plain={s.name for s in students if s.teacher is None and (s.name, s.seed) in measured},
     )
     write_file(root / "gap.md", table + "\n")
     print(f"\n{table}\n\nwrote {root / 'gap.md'}", flush=True)
@@ -150,25 +155,45 @@ def finished_exchanges(folder: str | os.PathLike[str]) -> dict[tuple[str, int], 
     """
     found = {}
     for run_folder in find_runs(folder):
-        kept = run_folder / GAP_FILE
-        if not kept.is_file():
-            continue
-        content, state = json.loads(kept.read_text()), read_state(run_folder)
-        is_of_run = content["fingerprint"] == state.get("fingerprint")
-        if content["format"] == _FORMAT and is_of_run:
-            run = config_name(state["config"]), int(state["seed"])
-            found[run] = Exchange(**content["exchange"])
+        state = read_state(run_folder)
+        kept = _read(run_folder, state.get("fingerprint"))
+        if kept is not None:
+            found[config_name(state["config"]), int(state["seed"])] = kept[1]
     return found
 
 
+def _in_place(source: str, root: Path) -> str:
+    """A teacher's checkpoint in its comparison's folder, which may have been moved since."""
+    moved = root.joinpath(*_teacher_run(source))
+    return str(moved) if moved.is_file() else source
+
+
+def _teacher_run(source: str) -> tuple[str, ...]:
+    """Name of the config, seed and name of a teacher's checkpoint, wherever it lies."""
+    return Path(source).parts[-3:]
+
+
+def _read(folder: Path, fingerprint: str | None) -> tuple[str, Exchange] | None:
+    """Read of which teacher a run was measured, and what; None of a file of no use."""
+    try:
+        content = json.loads((folder / GAP_FILE).read_text())
+        if (content["format"], content["fingerprint"]) != (_FORMAT, fingerprint):
+            return None
+        return content["teacher"], Exchange(**content["exchange"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _read_kept(student: _Student, source: str) -> Exchange | None:
+    kept = _read(student.folder, student.fingerprint)
+    return kept[1] if kept and _teacher_run(kept[0]) == _teacher_run(source) else None
+
+
 def _finish(student: _Student, source: str, teacher: Any, said: str) -> Exchange:
-    kept = student.folder / GAP_FILE
-    stands_for = {"format": _FORMAT, "fingerprint": student.fingerprint, "teacher": source}
-    if kept.is_file():
-        content = json.loads(kept.read_text())
-        if {key: content.get(key) for key in stands_for} == stands_for:
-            print(f"{said}: measured before", flush=True)
-            return Exchange(**content["exchange"])
+    kept = _read_kept(student, source)
+    if kept is not None:
+        print(f"{said}: measured before", flush=True)
+        return kept
     print(f"{said}:", flush=True)
     model = build_detector(resolve_model_config(student.config.model))
     load_strictly(model, load_checkpoint(student.checkpoint), student.checkpoint)
@@ -184,8 +209,13 @@ def _finish(student: _Student, source: str, teacher: Any, said: str) -> Exchange
         loader,
         lambda it: track_iter_progress((it, len(it))),
     )
-    content = {**stands_for, "exchange": asdict(exchange)}
-    write_file(kept, json.dumps(content, indent=2) + "\n")
+    content = {
+        "format": _FORMAT,
+        "fingerprint": student.fingerprint,
+        "teacher": source,
+        "exchange": asdict(exchange),
+    }
+    write_file(student.folder / GAP_FILE, json.dumps(content, indent=2) + "\n")
     return exchange
 
 

@@ -242,10 +242,13 @@ def _fingerprint(*parts: Any) -> str:
 
 
 def _read_result(folder: Path, fingerprint: str) -> HarmonyResult | None:
+    """Read what was kept; None, so that it is made again, if it is another's or not whole."""
     try:
         content = json.loads((folder / _RESULT_FILE).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+        if content.pop("fingerprint") != fingerprint:
+            return None
+        result = HarmonyResult.of(content)
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    if content.pop("fingerprint", None) != fingerprint:
-        return None
-    return HarmonyResult.of(content)
+    pictures = [*result.maps, *([result.pairs] if result.pairs else [])]
+    return result if all((folder / picture.file).is_file() for picture in pictures) else None

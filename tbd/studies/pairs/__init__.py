@@ -1,7 +1,7 @@
 """Compatibility check: whether a teacher and a student can be distilled, tried in seconds."""
 
 from tbd.studies.pairs.probe import BrokenDistillationError
-from tbd.studies.pairs.table import write_pair_tables
+from tbd.studies.pairs.table import text_above_tables, write_pair_tables
 from tbd.studies.pairs.trial import PairTrial, TermTrial, try_pair, try_pairs
 from tbd.studies.pairs.zoo import OTHER_DETECTORS, shipped_pairs
 
@@ -11,6 +11,7 @@ __all__ = [
     "PairTrial",
     "TermTrial",
     "shipped_pairs",
+    "text_above_tables",
     "try_pair",
     "try_pairs",
     "write_pair_tables",

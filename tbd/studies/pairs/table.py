@@ -59,11 +59,32 @@ def write_pair_tables(trials: Sequence[PairTrial], document: str | Path) -> None
         FileNotFoundError: The document does not exist.
         ValueError: It has no such line.
     """
+    write_file(document, f"{text_above_tables(document)}{BEGIN}\n\n{pair_tables(trials)}")
+
+
+def text_above_tables(document: str | Path) -> str:
+    """Read the part of a document that is written by hand.
+
+    Args:
+        document: Markdown file with the line :data:`BEGIN`.
+
+    Raises:
+        FileNotFoundError: The document does not exist.
+        ValueError: It has no such line.
+    """
     path = Path(document)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} does not exist: the tables go into a document, below its line '{BEGIN}'. "
+            "Write that line into a new file."
+        )
     head, separator, _ = path.read_text(encoding="utf-8").partition(BEGIN)
     if not separator:
-        raise ValueError(f"{path} has no line '{BEGIN}', below which the tables would go.")
-    write_file(path, f"{head}{BEGIN}\n\n{pair_tables(trials)}")
+        raise ValueError(
+            f"{path} has no line '{BEGIN}', below which the tables would go. Add it where they "
+            "are to stand; what follows it is replaced."
+        )
+    return head
 
 
 def _label(kind: str) -> str:

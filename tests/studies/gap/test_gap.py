@@ -76,6 +76,28 @@ def test_students_are_measured_once_and_compared_by_seed(comparison, capsys, mon
     assert found["hd", 0].teacher == found["plain", 1].teacher
 
 
+def test_a_moved_folder_is_read_at_its_new_place(comparison, monkeypatch):
+    table = measure_gap(comparison)
+    moved = comparison.rename(comparison.with_name("moved"))
+    monkeypatch.setattr(gap, "measure_exchange", None)
+    assert measure_gap(moved) == table
+
+
+def test_of_some_configs_the_table_keeps_what_the_others_had(comparison):
+    table = measure_gap(comparison)
+    assert measure_gap(comparison, ["hd"]) == table
+
+
+@pytest.mark.parametrize("content", ["", '{"format": 1', "[]", '{"format": 1}', "null"])
+def test_a_measurement_that_cannot_be_read_is_made_again(comparison, content):
+    table = measure_gap(comparison)
+    kept = comparison / "hd/seed_0/gap.json"
+    kept.write_text(content)
+    assert ("hd", 0) not in finished_exchanges(comparison)
+    assert measure_gap(comparison) == table
+    assert json.loads(kept.read_text())["format"] == 1
+
+
 def test_gains_are_paired_by_seed():
     found = {
         ("plain", 0): Exchange(20, 40, 30, 50),

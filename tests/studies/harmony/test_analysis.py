@@ -139,6 +139,15 @@ def test_what_is_finished_is_kept(folder, capsys, monkeypatch):
     (folder / "out/models/a/result.json").write_text('{"fingerprint": ')
     analyze(subjects, folder / "out", AnalysisSettings(score_thr=0.4, pictures=(1,), nms_images=4))
     assert runs[6:] == ["a", "b"]
+    # A result with a field less, and one whose picture is gone.
+    for name, broken in (("a", '"metrics"'), ("b", None)):
+        kept = folder / f"out/models/{name}/result.json"
+        if broken:
+            kept.write_text(kept.read_text().replace(broken, '"metric"'))
+        else:
+            (kept.parent / "maps_1.png").unlink()
+    analyze(subjects, folder / "out", AnalysisSettings(score_thr=0.4, pictures=(1,), nms_images=4))
+    assert runs[8:] == ["a", "b"]
 
 
 def test_data_of_another_config_through_the_own_pipeline(folder):

@@ -56,3 +56,5 @@ def test_the_text_above_the_tables_stays(tmp_path):
     with pytest.raises(ValueError, match="has no line"):
         write_pair_tables(TRIALS, document)
     assert document.read_text() == "# By hand\n"
+    with pytest.raises(FileNotFoundError, match=r"none\.md does not exist: the tables go into"):
+        write_pair_tables(TRIALS, tmp_path / "none.md")
