@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from tbd.studies.comparison.report import Spread
 from tbd.studies.glossary import GLOSSARY
 from tbd.studies.results.record import RunRecord
-from tbd.studies.results.summary import method_of
-from tbd.studies.results.table import Pair, Row, find_pairs, metric_by_seed
+from tbd.studies.results.summary import distilled_by_tbd
+from tbd.studies.results.table import Pair, Row, metric_by_seed
 from tbd.studies.statistics import mean_interval, paired_differences
 from tbd.visualization.markdown import markdown_table
 
@@ -27,17 +27,15 @@ def format_harmony(by_set: Mapping[str, Sequence[RunRecord]]) -> str:
     """
     head = ["records", "detector", *(GLOSSARY[name].title for name in MEASURES)]
     lines = [head]
-    for name, records in by_set.items():
-        for pair in find_pairs([record for record in records if not record.chooses]):
-            lines += [[f"`{name}`", *cells] for cells in _lines_of(pair)]
+    for title, pair, distilled in distilled_by_tbd(by_set):
+        lines += [[title, *cells] for cells in _lines_of(pair, distilled)]
     return markdown_table(lines)
 
 
-def _lines_of(pair: Pair) -> list[list[str]]:
-    distilled = {method_of(row.name): row for row in pair.rows if row.gains}
+def _lines_of(pair: Pair, distilled: Mapping[str, Row]) -> list[list[str]]:
     plain = next((row for row in pair.rows if row.name == pair.baseline), None)
-    tbd = distilled.get("tbd")
-    if tbd is None or plain is None or not any(metric_by_seed(tbd.runs, name) for name in MEASURES):
+    tbd = distilled["tbd"]
+    if plain is None or not any(metric_by_seed(tbd.runs, name) for name in MEASURES):
         return []
     seeds = tbd.gains.keys()
     best = max(

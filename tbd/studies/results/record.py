@@ -58,6 +58,19 @@ class RunRecord:
         return stem if self.terms is None else variant_name(stem, self.terms)
 
     @property
+    def method(self) -> str:
+        """What the name begins with: ``tbd-auto`` of ``tbd-auto_retinanet_bccd``."""
+        if self.terms is None:
+            return self.name.partition("_")[0]
+        # Its options may hold a "_" themselves.
+        return variant_name("", self.terms).removesuffix("_")
+
+    @property
+    def detector(self) -> str:
+        """What the name goes on with: ``retinanet_bccd`` of that."""
+        return self.name[len(self.method) + 1 :]
+
+    @property
     def chooses(self) -> bool:
         """Whether the run's seed is one that settings are chosen with."""
         return self.seed >= FIRST_CHOOSING_SEED

@@ -2,7 +2,7 @@
 
 import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tbd.studies.comparison.methods import TBD_TERMS
 from tbd.studies.results.record import RunRecord
@@ -25,13 +25,34 @@ TITLES = (
 )
 
 
-def method_of(name: str) -> str:
-    """What stands before the first ``_`` in the name of a config: ``tbd`` of ``tbd_gfl_bccd``."""
-    return name.partition("_")[0]
+def distilled_by_tbd(
+    by_set: Mapping[str, Sequence[RunRecord]],
+) -> Iterator[tuple[str, Pair, dict[str, Row]]]:
+    """Find every detector that TBD distilled, with all that distilled the same one.
+
+    Detectors are told apart by what stands behind the method in the names of their configs:
+    ``tbd_retinanet-wide_bccd`` is held against ``qad_retinanet-wide_bccd``, not against
+    ``qad_retinanet_bccd``, though both may have one teacher and one plain student.
+
+    Args:
+        by_set: Name of a file of records → its records. Runs that chose settings do not count.
+
+    Yields:
+        What the line is called, the pair, and method → row.
+    """
+    for name, records in by_set.items():
+        for pair in find_pairs([record for record in records if not record.chooses]):
+            detectors: dict[str, dict[str, Row]] = {}
+            for row in pair.rows:
+                if row.gains:
+                    detectors.setdefault(row.detector, {})[row.method] = row
+            found = {key: methods for key, methods in detectors.items() if "tbd" in methods}
+            for detector, methods in found.items():
+                yield f"`{name}`" if len(found) == 1 else f"`{name}` {detector}", pair, methods
 
 
 def format_summary(by_set: Mapping[str, Sequence[RunRecord]]) -> str:
-    """Summarise every pair that was distilled by TBD.
+    """Summarise every detector that TBD distilled, see :func:`distilled_by_tbd`.
 
     Methods are held against TBD on the seeds that TBD has; one that lacks any of these is left to
     the table of its set.
@@ -44,11 +65,8 @@ def format_summary(by_set: Mapping[str, Sequence[RunRecord]]) -> str:
         its terms, the *best row* may be any.
     """
     lines: list[Sequence[str]] = [TITLES]
-    for name, records in by_set.items():
-        for pair in find_pairs([record for record in records if not record.chooses]):
-            methods = {method_of(row.name): row for row in pair.rows if row.gains}
-            if "tbd" in methods:
-                lines.append([f"`{name}`", *_summarise(pair, methods)])
+    for title, pair, methods in distilled_by_tbd(by_set):
+        lines.append([title, *_summarise(pair, methods)])
     return markdown_table(lines)
 
 

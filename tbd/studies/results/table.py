@@ -54,6 +54,16 @@ class Row:
     gain: Interval | None
     gap_closed: float | None
 
+    @property
+    def method(self) -> str:
+        """See :attr:`~tbd.studies.results.record.RunRecord.method`."""
+        return self.runs[0].method
+
+    @property
+    def detector(self) -> str:
+        """See :attr:`~tbd.studies.results.record.RunRecord.detector`."""
+        return self.runs[0].detector
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -238,7 +248,7 @@ def metric_by_seed(runs: Sequence[RunRecord], metric: str) -> dict[int, float]:
 
 
 def _spread(row: Row, key: str) -> str:
-    values = [value for run in row.runs if (value := run.metrics.get(key)) is not None]
+    values = list(metric_by_seed(row.runs, key).values())
     if not values:
         return _DASH
     # The size of a detector does not vary with the seed.

@@ -68,3 +68,13 @@ def test_pairs_that_were_not_measured_or_not_taught_by_tbd_have_no_line():
 def test_what_is_measured_on_one_side_alone_is_no_change():
     records = [record("plain", 0, 40.0), *distilled("tbd", 43.0, [0.3])]
     assert cells(records) == {"plain": "–", "tbd": "–"}
+
+
+def test_each_detector_of_a_pair_has_lines():
+    wide = record("tbd_wide", 0, 20.0, baseline="plain", teacher="big", pearson=0.2)
+    _, _, *lines = format_harmony({"cells": [*runs(), wide]}).splitlines()
+    assert [[cell.strip() for cell in line.split("|")[1:3]] for line in lines] == [
+        [title, detector]
+        for title in ("`cells` cells", "`cells` wide")
+        for detector in ("teacher", "plain", "tbd")
+    ]

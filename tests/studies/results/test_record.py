@@ -71,6 +71,22 @@ def test_seeds_from_100_on_choose():
     assert [record("plain", seed, 1.0).chooses for seed in (0, 99, 100)] == [False, False, True]
 
 
+@pytest.mark.parametrize(
+    ("config", "terms", "method", "detector"),
+    [
+        ("tbd-inherit_retinanet-fpn64_bccd", None, "tbd-inherit", "retinanet-fpn64_bccd"),
+        ("plain", None, "plain", ""),
+        ("tbd_gfl_bccd", "hd:norm=peak", "hd-norm=peak", "gfl_bccd"),
+        ("tbd_gfl_bccd", "tfd:task_weights=[1,0]", "tfd-task_weights=[1,0]", "gfl_bccd"),
+        ("cells_bccd", "tbd+cwd", "tbd+cwd", "cells_bccd"),
+    ],
+)
+def test_a_name_is_a_method_and_a_detector(config, terms, method, detector):
+    run = replace(record(config, 0, 1.0), terms=terms)
+    assert (run.method, run.detector) == (method, detector)
+    assert run.name == "_".join(filter(None, (method, detector)))
+
+
 def test_every_line_is_plain_json(tmp_path):
     add_records(tmp_path / "set.jsonl", [record("plain", 0, 40.0)])
     content = json.loads((tmp_path / "set.jsonl").read_text())

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 from recorded import record
 from scipy import stats
 
-from tbd.studies.results.summary import format_summary, method_of
+from tbd.studies.results.summary import format_summary
 
 PLAIN = [46.0, 47.0, 45.5]
 TBD = [49.0, 48.1, 49.5]
@@ -72,5 +74,22 @@ def test_tbd_alone_has_a_line():
     assert line[2:] == ["1", "–", "40.0", "+1.0", "–", "–", "–", "–", "tbd +1.0"]
 
 
-def test_a_method_is_what_stands_first_in_a_name():
-    assert method_of("tbd-recurrent_retinanet-mbv2_bccd") == "tbd-recurrent"
+def test_each_detector_of_a_pair_has_a_line_with_the_methods_that_distilled_it():
+    wide = [
+        record(f"{method}_cells-wide", 0, ap, baseline="plain", teacher="big")
+        for method, ap in (("tbd", 27.0), ("qad", 26.0))
+    ]
+    narrow, other = cells([*runs(), *wide])
+    assert (narrow[0], narrow[5], narrow[7]) == ("`cells` cells", interval(TBD, PLAIN), "cwd")
+    assert (other[0], other[5], other[7]) == ("`cells` cells-wide", "-19.0", "qad")
+
+
+def test_methods_that_differ_in_an_option_alone_are_two():
+    options = ("tfd:task_weights=[1.0,0.0]", "tfd:task_weights=[0.0,1.0]")
+    best = [
+        replace(distilled("tbd", [ap])[0], terms=terms, seed=seed)
+        for seed in range(3)
+        for terms, ap in zip(options, (60.0, 40.0), strict=True)
+    ]
+    (line,) = cells([*runs(), *best])
+    assert (line[7], line[10]) == ("cwd", "tfd-task_weights=[1.0,0.0] +13.8")

@@ -65,6 +65,19 @@ def test_a_run_without_an_ap_counts_as_zero():
     assert find_pairs(records)[0].rows[1].gain.mean == -40.0
 
 
+def test_mean_and_gain_count_a_run_without_an_ap_alike():
+    records = [record("plain", seed, 40.0) for seed in range(3)]
+    for seed, ap in enumerate((44.0, 46.0, None)):
+        metrics = {} if ap is None else {"ap50": 60.0 + seed}
+        records.append(record("x", seed, ap, baseline="plain", teacher="t", **metrics))
+    _, _, _, line = format_pair(find_pairs(records)[0]).splitlines()
+    cells = [cell.strip() for cell in line.split("|")[2:-1]]
+    assert cells[:2] == ["0–2", "30.0 ± 26.0"]
+    assert cells[2].startswith("-10.0 ")
+    # Of what else it lacks, nothing is known.
+    assert cells[4] == "60.5 ± 0.7"
+
+
 def test_a_pair_without_its_plain_student_has_no_gain():
     (pair,) = find_pairs([record("x", 0, 41.0, baseline="plain", teacher="t")])
     assert pair.rows[0].gain is None
