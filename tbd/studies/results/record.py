@@ -80,8 +80,8 @@ def read_records(path: str | os.PathLike[str]) -> list[RunRecord]:
     """Read a file of records; none if the file does not exist.
 
     Raises:
-        ValueError: A line is not a record, two lines are of the same run, or one name stands for
-            two configs.
+        ValueError: A line is not a record, two lines are of the same run, one name stands for two
+            configs, or the seeds of a config have several baselines or teachers.
     """
     file = Path(path)
     if not file.is_file():
@@ -115,7 +115,8 @@ def add_records(path: str | os.PathLike[str], found: Iterable[RunRecord]) -> int
     Raises:
         ValueError: A run is recorded already with another result. No result replaces another one:
             they are both part of the evidence, and why they differ is to be found out. What only
-            one of them measured is no difference.
+            one of them measured is no difference. Or it is recorded with another baseline or
+            teacher, or see :func:`read_records`.
     """
     known = read_records(path)
     by_run = {(record.name, record.config_hash, record.seed): record for record in known}
@@ -124,6 +125,12 @@ def add_records(path: str | os.PathLike[str], found: Iterable[RunRecord]) -> int
         old = by_run.get((record.name, record.config_hash, record.seed))
         if old is None:
             new.append(record)
+        elif _held_against(old) != _held_against(record):
+            raise ValueError(
+                f"{record.name}, seed {record.seed}, is recorded in {path} with "
+                f"{_held_against(old)}, and was now found with {_held_against(record)}. Records do "
+                "not change: collect it as it was, --baseline included."
+            )
         elif _differ(old.metrics, record.metrics):
             raise ValueError(
                 f"{record.config}, seed {record.seed}, is recorded in {path} with AP "
@@ -142,6 +149,10 @@ def _differ(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
     return any(one[name] != other[name] for name in one.keys() & other.keys())
 
 
+def _held_against(record: RunRecord) -> str:
+    return f"baseline {record.baseline} and teacher {record.teacher}"
+
+
 def _line(record: RunRecord) -> str:
     content = asdict(record)
     if record.terms is None:
@@ -154,11 +165,17 @@ def _check(records: Sequence[RunRecord], where: str) -> None:
     seen = set()
     for record in records:
         other = first.setdefault(record.name, record)
-        if (other.config, other.config_hash) != (record.config, record.config_hash):
+        if other.config_hash != record.config_hash:
             raise ValueError(
                 f"{where}: {record.name} stands for two configs, {other.config} of hash "
                 f"{other.config_hash} and {record.config} of hash {record.config_hash}. Tables "
                 "tell configs apart by name: give the changed one a name of its own."
+            )
+        if _held_against(other) != _held_against(record):
+            raise ValueError(
+                f"{where}: {record.name} has {_held_against(other)} in seed {other.seed}, and "
+                f"{_held_against(record)} in seed {record.seed}. All seeds of a config are held "
+                "against one: collect them with one --baseline."
             )
         if (record.name, record.seed) in seen:
             raise ValueError(f"{where}: {record.name}, seed {record.seed}, is there twice.")

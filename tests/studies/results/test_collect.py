@@ -1,7 +1,7 @@
 import json
-import os
+import shutil
 import subprocess
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 from mmengine.config import Config
@@ -31,8 +31,8 @@ DISTILLED = """
 data_root = "{root}/cells/"
 model = dict(
     type="tbd.TeacherStudentDetector",
-    student="{root}/source/plain.py",
-    teacher="{root}/source/big.py",
+    student="{root}/source/configs/cells/plain.py",
+    teacher="{root}/source/configs/cells/big.py",
     teacher_ckpt="{root}/runs/big/seed_7/epoch_2.pth",
 )
 randomness = dict(seed={seed})
@@ -43,9 +43,8 @@ def log(folder, start, seconds):
     """The log of a training that begins at ``start`` and takes some seconds."""
     file = folder / start / f"{start}.log"
     file.parent.mkdir(parents=True)
-    file.write_text(HEAD)
-    end = datetime.strptime(start, "%Y%m%d_%H%M%S").timestamp() + seconds
-    os.utime(file, (end, end))
+    end = datetime.strptime(start, "%Y%m%d_%H%M%S") + timedelta(seconds=seconds)
+    file.write_text(f"{HEAD}{end:%Y/%m/%d %H:%M:%S} - mmengine - INFO - the end,\nin two lines\n")
 
 
 def run(root, name, seed, text, *, finished=True, lr=0.1, **metrics):
@@ -69,9 +68,11 @@ def run(root, name, seed, text, *, finished=True, lr=0.1, **metrics):
 def source(tmp_path):
     """A checkout, which a run's student and teacher are read from."""
     folder = tmp_path / "source"
-    folder.mkdir()
-    for name in ("plain", "big"):
-        (folder / f"{name}.py").write_text(PLAIN.format(root=tmp_path, seed=0, lr=0.1))
+    (folder / "configs/cells").mkdir(parents=True)
+    for name in ("plain", "big", "other", "tbd_cells"):
+        (folder / f"configs/cells/{name}.py").write_text(
+            PLAIN.format(root=tmp_path, seed=0, lr=0.1)
+        )
     for command in (
         ("init", "-q"),
         ("add", "."),
@@ -167,7 +168,7 @@ def test_metrics_under_older_names_are_refused(tmp_path, source):
 
 def test_a_checkout_with_changes_is_refused(tmp_path, source):
     run(tmp_path, "plain", 0, PLAIN, ap=1.0)
-    (source / "plain.py").write_text("model = dict()")
+    (source / "configs/cells/plain.py").write_text("model = dict()")
     with pytest.raises(ValueError, match=r"changes that no commit holds.*\n.*plain\.py"):
         collect([tmp_path / "runs"], tmp_path / "cells.jsonl", source, "one core")
 
@@ -197,10 +198,12 @@ def test_hash_sees_what_student_and_teacher_say(tmp_path, source):
     before = config_hash(cfg)
     assert config_hash(cfg) == before
     for name in ("plain", "big"):
-        text = (source / f"{name}.py").read_text()
-        (source / f"{name}.py").write_text(text.replace("num_classes=3", "num_classes=4"))
+        text = (source / f"configs/cells/{name}.py").read_text()
+        (source / f"configs/cells/{name}.py").write_text(
+            text.replace("num_classes=3", "num_classes=4")
+        )
         assert config_hash(cfg) != before
-        (source / f"{name}.py").write_text(text)
+        (source / f"configs/cells/{name}.py").write_text(text)
     state = tmp_path / "runs/big/seed_7/run.json"
     state.write_text(state.read_text().replace('"seed": 7', '"seed": 8'))
     assert config_hash(cfg) != before
@@ -226,9 +229,120 @@ def test_a_run_of_named_terms_is_recorded_under_its_pair(tmp_path, source):
     )
 
 
-def test_a_shipped_config_is_recorded_by_its_place_in_the_repository(tmp_path, source):
-    folder = run(tmp_path, "plain", 0, PLAIN, ap=1.0)
-    state = json.loads((folder / "run.json").read_text()) | {"config": "tbd::cells/plain.py"}
+def rewrite(folder, **values):
+    """Change what is known of a run."""
+    state = json.loads((folder / "run.json").read_text()) | values
     (folder / "run.json").write_text(json.dumps(state))
-    collect([tmp_path / "runs"], tmp_path / "cells.jsonl", source, "one core")
-    assert read_records(tmp_path / "cells.jsonl")[0].config == "configs/cells/plain.py"
+
+
+def test_a_config_is_recorded_by_its_place_however_it_was_written(tmp_path, source):
+    spellings = (
+        "tbd::cells/plain.py",
+        "configs/cells/plain.py",
+        "./configs/cells/../cells/plain.py",
+        str(source / "configs/cells/plain.py"),
+    )
+    for seed, spelling in enumerate(spellings):
+        rewrite(run(tmp_path, "plain", seed, PLAIN, ap=1.0), config=spelling)
+    # From within the checkout too, which is one wherever it is entered.
+    assert collect([tmp_path / "runs"], tmp_path / "a.jsonl", source / "configs", "a core")[0] == 4
+    found = read_records(tmp_path / "a.jsonl")
+    assert {record.config for record in found} == {"configs/cells/plain.py"}
+
+
+def test_a_config_that_is_in_no_commit_is_refused(tmp_path, source):
+    untracked = source / "configs/cells/new.py"
+    untracked.write_text("")
+    for config in ("configs/cells/new.py", "tbd::cells/none.py", str(tmp_path / "plain.py")):
+        rewrite(run(tmp_path, "plain", 0, PLAIN, ap=1.0), config=config)
+        name = config.rpartition("/")[2]
+        (tmp_path / "runs/plain/seed_0/plain.py").rename(tmp_path / "runs/plain/seed_0" / name)
+        with pytest.raises(ValueError, match=rf"{config} is not part of commit.*under configs/"):
+            collect([tmp_path / "runs"], tmp_path / "cells.jsonl", source, "one core")
+        shutil.rmtree(tmp_path / "runs")
+    text = DISTILLED + f"comparison = dict(pair='{untracked}', terms='fgd')\n"
+    run(tmp_path, "fgd_cells", 0, text, ap=1.0)
+    with pytest.raises(ValueError, match=r"new\.py is not part of commit"):
+        collect([tmp_path / "runs"], tmp_path / "cells.jsonl", source, "one core")
+
+
+def test_what_is_no_checkout_is_named(tmp_path, source):
+    run(tmp_path, "plain", 0, PLAIN, ap=1.0)
+    with pytest.raises(ValueError, match=r"--source .*nowhere: git says .*Name the checkout"):
+        collect([tmp_path / "runs"], tmp_path / "cells.jsonl", tmp_path / "nowhere", "one core")
+
+
+def test_a_moved_work_directory_gives_the_same_record(tmp_path, source):
+    run(tmp_path, "big", 7, PLAIN, ap=50.0)
+    folder = run(tmp_path, "tbd_cells", 0, DISTILLED, ap=45.0)
+    collect([tmp_path / "runs"], tmp_path / "here.jsonl", source, "one core")
+    (tmp_path / "runs").rename(tmp_path / "moved")
+    collect([tmp_path / "moved"], tmp_path / "there.jsonl", source, "one core")
+    before, after = (read_records(tmp_path / f"{name}.jsonl") for name in ("here", "there"))
+    assert before == after
+    assert after[1].teacher_seed == 7
+    # What the run itself wrote down counts, with the files that it names or without.
+    rewrite(tmp_path / "moved/tbd_cells/seed_0", config_hash="its own")
+    collect([tmp_path / "moved/tbd_cells"], tmp_path / "own.jsonl", source, "one core")
+    assert [record.config_hash for record in read_records(tmp_path / "own.jsonl")] == ["its own"]
+    assert not folder.exists()
+
+
+def test_copying_the_logs_does_not_change_how_long_a_run_took(tmp_path, source):
+    folder = run(tmp_path, "plain", 0, PLAIN, ap=1.0)
+    (log,) = folder.glob("*/*.log")
+    log.touch()
+    collect([tmp_path / "runs"], tmp_path / "a.jsonl", source, "one core")
+    assert read_records(tmp_path / "a.jsonl")[0].wall_seconds == 90
+
+    # Some logs leave out the year.
+    shutil.rmtree(log.parent)
+    later = folder / "20261231_235950/20261231_235950.log"
+    later.parent.mkdir()
+    later.write_text("12/31 23:59:51 - mmengine - INFO - a\n01/01 00:00:20 - mmengine - INFO - b\n")
+    collect([tmp_path / "runs"], tmp_path / "b.jsonl", source, "one core")
+    assert read_records(tmp_path / "b.jsonl")[0].wall_seconds == 30
+
+
+def test_damaged_files_of_a_run_are_named(tmp_path, source):
+    folder = run(tmp_path, "plain", 0, PLAIN, ap=1.0)
+    test = folder / "test/20260105_120100/20260105_120100.json"
+    test.parent.mkdir(parents=True)
+    test.write_text('{"harmony/harmonious": 0.2')
+
+    def message(error):
+        with pytest.raises(error) as caught:
+            collect([tmp_path / "runs"], tmp_path / "cells.jsonl", source, "one core")
+        return str(caught.value)
+
+    assert f"{test} is no whole JSON file" in message(ValueError)
+    test.write_text("{}")
+    (log,) = folder.glob("*/*.log")
+    log.write_text("nothing\n")
+    assert f"{log}: no line begins with a time" in message(ValueError)
+    log.unlink()
+    assert f"{log} is not there" in message(FileNotFoundError)
+    log.parent.rmdir()
+    assert f"{folder}/<date>_<time>/<date>_<time>.log is not there" in message(FileNotFoundError)
+
+
+def test_a_baseline_is_the_name_of_a_run_and_stays_what_it_was(tmp_path, source):
+    for name in ("plain", "other"):
+        run(tmp_path, name, 0, PLAIN, ap=50.0)
+    file = tmp_path / "cells.jsonl"
+
+    def record(baseline, *names):
+        collect([tmp_path / "runs" / name for name in names], file, source, "a core", baseline)
+
+    with pytest.raises(ValueError, match=r"--baseline plian: no run of that name.*other, plain"):
+        record("plian", "plain", "other")
+    record(None, "plain")
+    # One that was recorded before will do.
+    record("plain", "other")
+    before = file.read_text()
+    with pytest.raises(ValueError, match=r"other, seed 0.*baseline plain and .*baseline None"):
+        record(None, "other")
+    run(tmp_path, "other", 1, PLAIN, ap=50.0)
+    with pytest.raises(ValueError, match=r"other has baseline plain .*seed 0.*None .*seed 1"):
+        record(None, "other/seed_1")
+    assert file.read_text() == before

@@ -50,6 +50,12 @@ def test_a_changed_config_needs_another_name(tmp_path):
         add_records(path, [changed])
 
 
+def test_two_spellings_of_one_config_are_one(tmp_path):
+    path = tmp_path / "set.jsonl"
+    add_records(path, [record("plain", 0, 40.0)])
+    assert add_records(path, [replace(record("plain", 1, 40.0), config="./cells/plain.py")]) == 1
+
+
 def test_a_run_that_is_found_twice_is_refused(tmp_path):
     with pytest.raises(ValueError, match="plain, seed 3, is there twice"):
         add_records(tmp_path / "set.jsonl", [record("plain", 3, 40.0), record("plain", 3, 40.0)])
