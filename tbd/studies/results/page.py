@@ -3,6 +3,8 @@
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from tbd.files import write_file
@@ -13,15 +15,33 @@ from tbd.studies.results.summary import format_summary
 from tbd.studies.results.table import Pair, find_pairs, format_agreement, format_gains, format_pair
 from tbd.visualization.gains import Gain, draw_gains
 
-_BLOCK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
-_GAP_BLOCK = re.compile(r"(<!-- gap: (\S+) -->\n).*?(<!-- end of gap -->)", re.DOTALL)
 _OVERVIEWS = {
     "summary": format_summary,
     "harmony": format_harmony,
 }
 """Tables over all pairs, by the name of their block."""
 
-_OVERVIEW = re.compile(rf"(<!-- ({'|'.join(_OVERVIEWS)}) -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
+_MARKER = re.compile(
+    rf"<!-- (?:end of (results|gap|{'|'.join(_OVERVIEWS)})"
+    rf"|(results|gap): (\S+)|({'|'.join(_OVERVIEWS)})) -->"
+)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """What stands between two markers.
+
+    Attributes:
+        kind: ``results``, ``gap`` or the name of an overview.
+        name: File of records, of the first two; else empty.
+        start: Place in the page behind the first marker.
+        end: Place of the second one.
+    """
+
+    kind: str
+    name: str
+    start: int
+    end: int
 
 
 def write_page(
@@ -34,8 +54,8 @@ def write_page(
     A table stands between ``<!-- results: NAME -->`` and ``<!-- end of results -->`` and shows
     ``NAME.jsonl``; between ``<!-- gap: NAME -->`` and ``<!-- end of gap -->`` stands what of their
     teacher's lead lies in scores and what in boxes. Between ``<!-- summary -->`` and
-    ``<!-- end of summary -->`` stands one line of each pair, and in a block of the name
-    ``harmony`` how its scores and boxes agree. The rest of the page is left as it is.
+    ``<!-- end of summary -->`` stands one line of each detector that TBD distilled, and in a block
+    of the name ``harmony`` how its scores and boxes agree. The rest of the page is left as it is.
 
     Args:
         page: Markdown file.
@@ -46,12 +66,13 @@ def write_page(
         Names of the files of records that were shown.
 
     Raises:
-        ValueError: A file of records is not on the page, or the page names one twice; or a table
-            of the gap is asked of a file that is not on it.
+        ValueError: A file of records is not on the page, or the page names one twice; a table of
+            the gap is asked of a file that is not on it; or a block lacks one of its markers.
     """
     file = Path(page)
     text = file.read_text()
-    shown = [match.group(2) for match in _BLOCK.finditer(text)]
+    blocks = _find_blocks(text, str(page))
+    shown = [block.name for block in blocks if block.kind == "results"]
     recorded = sorted(path.stem for path in Path(records).glob("*.jsonl"))
     if len(set(shown)) < len(shown):
         raise ValueError(f"{page} has a block of results twice: {shown}.")
@@ -60,24 +81,19 @@ def write_page(
             f"{page} leaves out {', '.join(missing)}: add the lines '<!-- results: {missing[0]} "
             "-->' and '<!-- end of results -->'."
         )
-    by_set = {name: read_records(Path(records, f"{name}.jsonl")) for name in shown}
-    gaps = {name: gaps_of(Path(records, f"{name}.jsonl")) for name in shown}
-    text = _BLOCK.sub(
-        lambda m: f"{m.group(1)}\n{format_set(by_set[m.group(2)])}\n\n{m.group(3)}", text
-    )
-    if strange := {match.group(2) for match in _GAP_BLOCK.finditer(text)} - by_set.keys():
+    if strange := {block.name for block in blocks if block.kind == "gap"} - set(shown):
         raise ValueError(
             f"{page} asks for the gap of {sorted(strange)}, which it has no results of."
         )
-    text = _GAP_BLOCK.sub(
-        lambda m: (
-            f"{m.group(1)}\n{format_gaps(by_set[m.group(2)], gaps[m.group(2)])}\n\n{m.group(3)}"
-        ),
-        text,
-    )
-    text = _OVERVIEW.sub(
-        lambda m: f"{m.group(1)}\n{_OVERVIEWS[m.group(2)](by_set)}\n\n{m.group(3)}", text
-    )
+    by_set = {name: read_records(Path(records, f"{name}.jsonl")) for name in shown}
+    for block in reversed(blocks):
+        if block.kind == "results":
+            table = format_set(by_set[block.name])
+        elif block.kind == "gap":
+            table = format_gaps(by_set[block.name], gaps_of(Path(records, f"{block.name}.jsonl")))
+        else:
+            table = _OVERVIEWS[block.kind](by_set)
+        text = f"{text[: block.start]}\n\n{table}\n\n{text[block.end :]}"
     write_file(file, text)
     panels = {}
     for name, found in by_set.items():
@@ -88,6 +104,23 @@ def write_page(
     if panels:
         draw_gains(panels, figure)
     return shown
+
+
+def _find_blocks(text: str, page: str) -> list[_Block]:
+    blocks = []
+    markers = list(_MARKER.finditer(text))
+    for begin, end in zip_longest(markers[::2], markers[1::2]):
+        kind = begin[2] or begin[4]
+        if kind is None:
+            raise ValueError(f"{page}: {begin[0]} ends no block; put its first line before it.")
+        if end is None or end[1] != kind:
+            before = f" before {end[0]}" if end else ""
+            raise ValueError(
+                f"{page}: the block {begin[0]} does not end{before}; add the line "
+                f"'<!-- end of {kind} -->' where its table ends."
+            )
+        blocks.append(_Block(kind, begin[3] or "", begin.end(), end.start()))
+    return blocks
 
 
 def format_set(records: Sequence[RunRecord]) -> str:

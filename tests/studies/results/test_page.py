@@ -72,6 +72,34 @@ def test_a_block_that_stands_twice_is_an_error(tmp_path):
         write(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        (
+            "<!-- results: a -->\nprose\n",
+            r"<!-- results: a --> does not end before <!-- results: c",
+        ),
+        (
+            "<!-- gap: cells -->\n<!-- end of results -->\n",
+            "<!-- gap: cells --> does not end before",
+        ),
+        ("<!-- summary -->\n", "<!-- summary --> does not end before <!-- results: cells -->"),
+        ("<!-- end of harmony -->\n", "<!-- end of harmony --> ends no block"),
+    ],
+)
+def test_a_block_without_one_of_its_markers_is_an_error(tmp_path, block, message):
+    (folder(tmp_path) / "page.md").write_text(block + PAGE)
+    with pytest.raises(ValueError, match=message):
+        write(tmp_path)
+    assert (tmp_path / "page.md").read_text() == block + PAGE
+
+
+def test_the_last_block_ends_too(tmp_path):
+    (folder(tmp_path) / "page.md").write_text(f"{PAGE}<!-- summary -->\nlast words")
+    with pytest.raises(ValueError, match="<!-- summary --> does not end; add the line '<!-- end"):
+        write(tmp_path)
+
+
 def test_a_set_without_runs_says_so(tmp_path):
     (folder(tmp_path) / "page.md").write_text(PAGE + PAGE.replace("cells", "other"))
     write(tmp_path)
