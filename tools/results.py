@@ -83,12 +83,16 @@ def main() -> None:
     elif args.action == "collect-gap":
         print(f"{collect_gap(args.folders, args.records)} measurements added")
     elif args.action == "compare":
-        gain, ahead = compare_records(
+        if not Path(args.records).is_file():
+            raise FileNotFoundError(
+                f"{args.records} is no file of records, docs/results/<set>.jsonl."
+            )
+        gain, higher = compare_records(
             read_records(args.records), args.name, args.other, args.metric, args.choosing
         )
         measure = GLOSSARY[args.metric]
         text = gain.text(f"+{measure.number_format}")
-        print(f"{text} {measure.title}, ahead on {ahead} of {gain.count} seeds")
+        print(f"{text} {measure.title}, higher on {higher} of {gain.count} seeds")
     else:
         page, figure = ROOT / "docs/results.md", ROOT / "docs/images/results_gain.svg"
         shown = write_page(page, ROOT / "docs/results", figure)

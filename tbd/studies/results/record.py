@@ -2,9 +2,12 @@
 
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
+from math import isfinite
 from pathlib import Path
+from typing import Any, NoReturn
 
 from tbd.engine.config import config_name
 from tbd.files import write_file
@@ -12,6 +15,27 @@ from tbd.studies.comparison.methods import variant_name
 
 FIRST_CHOOSING_SEED = 100
 """Runs from this seed on choose settings; those below it make the tables. See docs/results.md."""
+
+_KINDS = {
+    "config": (str, "a text"),
+    "config_hash": (str, "a text"),
+    "seed": (int, "a whole number"),
+    "baseline": (str | None, "a text or null"),
+    "teacher": (str | None, "a text or null"),
+    "teacher_seed": (int | None, "a whole number or null"),
+    "metrics": (dict, "an object of numbers"),
+    "started": (str, "a text"),
+    "wall_seconds": (int | float, "a number"),
+    "versions": (dict, "an object"),
+    "hardware": (str, "a text"),
+    "terms": (str | None, "a text or null"),
+}
+"""Of each key of a record: its type, and that in words."""
+
+_NO_OBJECTS = -1
+"""COCO's AP where no object is of the size or class that it is asked of."""
+
+_AP = re.compile(r"(mask_)?ap(?!_lost)")
 
 
 @dataclass(frozen=True)
@@ -80,8 +104,9 @@ def read_records(path: str | os.PathLike[str]) -> list[RunRecord]:
     """Read a file of records; none if the file does not exist.
 
     Raises:
-        ValueError: A line is not a record, two lines are of the same run, one name stands for two
-            configs, or the seeds of a config have several baselines or teachers.
+        ValueError: A line is not a record, a value is of another type or not finite, two lines are
+            of the same run, one name stands for two configs, or the seeds of a config have several
+            baselines or teachers.
     """
     file = Path(path)
     if not file.is_file():
@@ -97,7 +122,13 @@ def read_records(path: str | os.PathLike[str]) -> list[RunRecord]:
         if not isinstance(content, dict) or not needed <= content.keys() <= names:
             found = sorted(content) if isinstance(content, dict) else content
             raise ValueError(f"{file}, line {number}: has {found}, a record has {sorted(names)}.")
-        records.append(RunRecord(**content))
+        _check_values(content, f"{file}, line {number}")
+        measured = {
+            key: value
+            for key, value in content["metrics"].items()
+            if value != _NO_OBJECTS or not _AP.match(key)
+        }
+        records.append(RunRecord(**content | {"metrics": measured}))
     _check(records, str(file))
     return records
 
@@ -122,6 +153,7 @@ def add_records(path: str | os.PathLike[str], found: Iterable[RunRecord]) -> int
     by_run = {(record.name, record.config_hash, record.seed): record for record in known}
     new = []
     for record in found:
+        _check_values(asdict(record), f"{record.name}, seed {record.seed}")
         old = by_run.get((record.name, record.config_hash, record.seed))
         if old is None:
             new.append(record)
@@ -158,6 +190,23 @@ def _line(record: RunRecord) -> str:
     if record.terms is None:
         content.pop("terms")
     return json.dumps(content, ensure_ascii=False)
+
+
+def _check_values(content: Mapping[str, Any], where: str) -> None:
+    def refuse(key: str, value: Any, expected: str) -> NoReturn:
+        raise ValueError(
+            f"{where}: {key} is {value!r}, not {expected}. Find out where that comes from, correct "
+            "it and collect the run again."
+        )
+
+    for key, value in content.items():
+        kind, words = _KINDS[key]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            refuse(key, value, words)
+    numbers = {f"metrics.{name}": value for name, value in content["metrics"].items()}
+    for key, value in {"wall_seconds": content["wall_seconds"], **numbers}.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+            refuse(key, value, "a finite number")
 
 
 def _check(records: Sequence[RunRecord], where: str) -> None:

@@ -96,13 +96,13 @@ def compare_records(
         records: Of one data set.
         name: Name of a config.
         other: Name of another one.
-        metric: What is compared, a name out of the glossary. Higher counts as ahead.
+        metric: What is compared, a name out of the glossary.
         choosing: Compare on the seeds that choose settings, and on no others; without it on all
             but those.
 
     Returns:
         Mean of the differences, seed by seed, with its 95 % interval, and on how many seeds the
-        former is ahead.
+        former is higher.
 
     Raises:
         ValueError: One of them is not recorded or has no such metric, or they have no seed in

@@ -1,4 +1,5 @@
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -71,6 +72,41 @@ def test_damaged_lines_are_named(tmp_path, line, message):
     path.write_text(path.read_text() + line + "\n")
     with pytest.raises(ValueError, match=message):
         read_records(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("seed", "0", "seed is '0', not a whole number"),
+        ("seed", True, "seed is True, not a whole number"),
+        ("metrics", None, "metrics is None, not an object of numbers"),
+        ("metrics", {"ap": "40"}, "metrics.ap is '40', not a finite number"),
+        ("metrics", {"ap50": math.nan}, "metrics.ap50 is nan, not a finite number"),
+        ("wall_seconds", math.inf, "wall_seconds is inf, not a finite number"),
+        ("baseline", 3, "baseline is 3, not a text or null"),
+        ("versions", [], r"versions is \[\], not an object"),
+    ],
+)
+def test_values_of_another_type_are_named_by_line_and_key(tmp_path, key, value, message):
+    path = tmp_path / "set.jsonl"
+    add_records(path, [record("plain", 0, 40.0), record("plain", 1, 40.0)])
+    first, second = path.read_text().splitlines()
+    path.write_text(f"{first}\n{json.dumps(json.loads(second) | {key: value})}\n")
+    with pytest.raises(ValueError, match=f"set.jsonl, line 2: {message}"):
+        read_records(path)
+
+
+def test_a_run_that_measured_no_number_is_not_recorded(tmp_path):
+    with pytest.raises(ValueError, match=r"plain, seed 1: metrics\.pearson is nan"):
+        add_records(tmp_path / "set.jsonl", [record("plain", 1, 40.0, pearson=math.nan)])
+    assert not (tmp_path / "set.jsonl").exists()
+
+
+def test_an_ap_of_minus_one_is_none(tmp_path):
+    names = {"ap_small": -1, "ap/cell": -1.0, "mask_ap": -1.0, "ap_lost": -1.0, "pearson": -1.0}
+    add_records(tmp_path / "set.jsonl", [record("plain", 0, 40.0, **names)])
+    (found,) = read_records(tmp_path / "set.jsonl")
+    assert found.metrics == {"ap": 40.0, "ap_lost": -1.0, "pearson": -1.0}
 
 
 def test_seeds_from_100_on_choose():

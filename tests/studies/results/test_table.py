@@ -37,10 +37,10 @@ def test_gain_is_paired_by_seed_and_its_interval_is_the_paired_t_tests():
 
 def test_two_configs_are_compared_on_the_seeds_that_both_have():
     others = [*runs(), record("hd", 4, 48.0), record("hd", 100, 99.0), record("tbd", 100, 0.0)]
-    gain, ahead = compare_records(others, "tbd", "hd")
+    gain, higher = compare_records(others, "tbd", "hd")
     expected = stats.ttest_rel([49.9, 48.8], [45.0, 48.0]).confidence_interval(0.95)
     assert (gain.low, gain.high) == pytest.approx(tuple(expected))
-    assert (gain.count, ahead) == (2, 2)
+    assert (gain.count, higher) == (2, 2)
     with pytest.raises(ValueError, match="cwd is not recorded; there are teacher, plain"):
         compare_records(others, "tbd", "cwd")
     with pytest.raises(ValueError, match="no seed in common"):
@@ -152,10 +152,10 @@ def test_two_configs_are_compared_by_any_metric_and_on_either_kind_of_seeds():
         *(record("b", seed, 41.0, ap_rare=18.0 + 2 * seed) for seed in (0, 1, 100, 101)),
         record("c", 0, 30.0),
     ]
-    gain, ahead = compare_records(records, "a", "b", "ap_rare")
-    assert (gain.mean, gain.count, ahead) == (pytest.approx(1.5), 2, 2)
-    gain, ahead = compare_records(records, "a", "b", "ap_rare", choosing=True)
-    assert (gain.mean, gain.count, ahead) == (pytest.approx(-98.5), 2, 0)
+    gain, higher = compare_records(records, "a", "b", "ap_rare")
+    assert (gain.mean, gain.count, higher) == (pytest.approx(1.5), 2, 2)
+    gain, higher = compare_records(records, "a", "b", "ap_rare", choosing=True)
+    assert (gain.mean, gain.count, higher) == (pytest.approx(-98.5), 2, 0)
     with pytest.raises(ValueError, match="c was not measured by ap_rare"):
         compare_records(records, "a", "c", "ap_rare")
     with pytest.raises(ValueError, match="c is not recorded; there are a, b"):
