@@ -1,6 +1,5 @@
 """The losses that trainings logged, term by term."""
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from tbd.files import replacing
 from tbd.studies.comparison.runs import Run
+from tbd.studies.comparison.scalars import read_scalars
 from tbd.visualization.training_curves import Curve, draw_training_curves
 
 STUDENT = "student's own"
@@ -44,21 +44,19 @@ def read_losses(folder: Path) -> dict[str, Curve]:
         Name of the term, or :data:`STUDENT` → iterations and values, positive ones only.
     """
     sums: dict[str, dict[int, float]] = {}
-    for file in sorted(folder.glob("*/vis_data/scalars.json")):
-        for line in file.read_text().splitlines():
-            record = json.loads(line)
-            if "loss" not in record:
-                continue
-            step = int(record["step"])
-            of_step: dict[str, float] = {}
-            for key, value in record.items():
-                owner, dot, name = key.rpartition(".")
-                if key != "loss" and "loss" in name:
-                    group = owner if dot and not _STAGE.fullmatch(owner) else STUDENT
-                    of_step[group] = of_step.get(group, 0.0) + float(value)
-            for group, value in of_step.items():
-                if math.isfinite(value) and value > 0:
-                    sums.setdefault(group, {})[step] = value
+    for record in read_scalars(folder):
+        if "loss" not in record:
+            continue
+        step = int(record["step"])
+        of_step: dict[str, float] = {}
+        for key, value in record.items():
+            owner, dot, name = key.rpartition(".")
+            if key != "loss" and "loss" in name:
+                group = owner if dot and not _STAGE.fullmatch(owner) else STUDENT
+                of_step[group] = of_step.get(group, 0.0) + float(value)
+        for group, value in of_step.items():
+            if math.isfinite(value) and value > 0:
+                sums.setdefault(group, {})[step] = value
     return {
         group: (list(values), list(values.values()))
         for group, values in ((g, dict(sorted(v.items()))) for g, v in sums.items())

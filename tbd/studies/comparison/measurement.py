@@ -1,6 +1,5 @@
 """What a finished run is measured by: its metrics, its size, its speed."""
 
-import json
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from tbd.engine.evaluation import evaluate
 from tbd.evaluation.long_tail import GROUPS
 from tbd.studies.comparison.class_aps import class_aps, with_classwise
 from tbd.studies.comparison.runs import Run
+from tbd.studies.comparison.scalars import read_scalars
 from tbd.studies.glossary import in_studies
 
 _HARMONY = (
@@ -107,11 +107,9 @@ def predict(model: BaseDetector, batch: dict[str, Any]) -> list[Any]:
 def first_validation(folder: Path) -> dict[str, float]:
     """Read the first of several validations from a training's log; empty if there was but one."""
     validations: dict[int, dict[str, float]] = {}
-    for path in sorted(folder.glob("*/vis_data/scalars.json")):
-        for line in path.read_text().splitlines():
-            record = json.loads(line)
-            if any(key.startswith("coco/") for key in record):
-                validations[record["step"]] = record
+    for record in read_scalars(folder):
+        if any(key.startswith("coco/") for key in record):
+            validations[record["step"]] = record
     return validations[min(validations)] if len(validations) > 1 else {}
 
 
