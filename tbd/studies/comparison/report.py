@@ -126,7 +126,8 @@ def summarize(
     """Summarise every metric of every config over its seeds.
 
     Args:
-        results: The runs; no two of the same config and seed.
+        results: The runs; no two of the same config and seed. If any has an AP, those without one
+            count as 0 there.
         baseline: Name of a config. Each other config that shares seeds with it gets a ``gain``:
             the difference of APs to the baseline's run of the same seed, over the shared seeds,
             as a :class:`Gain`.
@@ -144,8 +145,10 @@ def summarize(
     summary: dict[str, dict[str, Spread]] = {}
     for name, runs in by_name.items():
         values = {key: _values(runs, key) for key in METRICS}
+        aps = ap_by_seed(results, name)
+        values["ap"] = list(aps.values())
         summary[name] = {key: Spread.of(found) for key, found in values.items() if found}
-        gains = {} if name == baseline else paired_differences(ap_by_seed(runs, name), base)
+        gains = {} if name == baseline else paired_differences(aps, base)
         if gains:
             summary[name][GAIN] = Gain.of(list(gains.values()))
     if baseline is not None and teacher in summary:
@@ -231,6 +234,9 @@ def write_report(
         if any(gain.low is not None for gain in gains):
             note += "; in brackets the 95 % interval of Student's t for paired samples"
         notes.insert(-1, f"{note}.")
+    if lacking := _without_ap(results):
+        names = "; ".join(f"{run.name}, seed {run.seed}" for run in lacking)
+        notes.insert(-1, f"Without an AP, which counts as 0: {names}.")
     for title, text in (sections or {}).items():
         notes += [f"## {title}", text] if text else []
     write_file(target / f"{stem}.md", "\n\n".join([table, *notes]) + "\n")
@@ -257,9 +263,27 @@ def _gains(summary: Mapping[str, Mapping[str, Spread]]) -> list[Gain]:
 
 
 def ap_by_seed(results: Sequence[RunResult], name: str | None) -> dict[int, float]:
-    """Seed → AP of the runs of a config that have one."""
+    """Find the AP of each seed of a config.
+
+    Args:
+        results: All runs of the comparison.
+        name: Name of the config.
+
+    Returns:
+        Seed → AP. A run without one, because it diverged, counts as 0; empty where no run of the
+        comparison has any.
+    """
+    if not _values(results, "ap"):
+        return {}
     runs = [result for result in results if result.name == name]
-    return {run.seed: ap for run in runs for ap in _values([run], "ap")}
+    return {run.seed: next(iter(_values([run], "ap")), 0.0) for run in runs}
+
+
+def _without_ap(results: Sequence[RunResult]) -> list[RunResult]:
+    """List the runs that count as 0."""
+    if not _values(results, "ap"):
+        return []
+    return [run for run in results if not _values([run], "ap")]
 
 
 def _values(runs: Sequence[RunResult], key: str) -> list[float]:

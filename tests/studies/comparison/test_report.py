@@ -4,7 +4,13 @@ import math
 
 import pytest
 
-from tbd.studies.comparison.report import RunResult, format_table, summarize, write_report
+from tbd.studies.comparison.report import (
+    RunResult,
+    Spread,
+    format_table,
+    summarize,
+    write_report,
+)
 
 
 def result(name, seed, ap, **metrics):
@@ -54,10 +60,35 @@ def test_the_gap_closed_is_the_gain_in_parts_of_the_teachers_lead():
 
 
 def test_missing_values_are_left_out():
-    summary = summarize([result("a", 0, None), result("a", 1, 20.0), result("b", 0, None)], "b")
-    assert summary["a"]["ap"].count == 1
-    assert "gain" not in summary["a"]
-    assert summary["b"] == {}
+    runs = [
+        result("a", 0, 1.0, pearson=None),
+        result("a", 1, 1.0, pearson=0.5),
+        result("b", 0, 1.0),
+    ]
+    summary = summarize(runs)
+    assert summary["a"]["pearson"].count == 1
+    assert "pearson" not in summary["b"]
+
+
+def test_a_run_without_ap_counts_as_0(tmp_path):
+    runs = [*RESULTS, result("plain", 2, 29.0), result("tbd", 2, None), result("lost", 0, math.nan)]
+    summary = summarize(runs, "plain")
+    assert (summary["tbd"]["ap"].mean, summary["tbd"]["ap"].count) == (22, 3)
+    assert summary["tbd"]["gain"].mean == pytest.approx((3 + 5 - 29) / 3)
+    assert summary["tbd"]["gain"].count == 3
+    assert summary["lost"]["ap"].mean == 0
+    row = next(line for line in format_table(summary).splitlines() if line.startswith("| tbd"))
+    assert row.split("|")[2].strip() == "3"
+    write_report(tmp_path, runs, "plain", {})
+    text = (tmp_path / "comparison.md").read_text()
+    assert "Without an AP, which counts as 0: tbd, seed 2; lost, seed 0." in text
+
+
+def test_where_no_run_has_an_ap_none_is_invented(tmp_path):
+    summary = summarize([result("a", 0, None, pearson=0.5), result("b", 0, None)], "b")
+    assert summary == {"a": {"pearson": Spread(0.5, None, 1)}, "b": {}}
+    write_report(tmp_path, [result("a", 0, None)], None, {})
+    assert "counts as 0" not in (tmp_path / "comparison.md").read_text()
 
 
 def test_table_lines_up_and_reads_as_markdown():
