@@ -11,10 +11,18 @@ from typing import IO, Any
 
 import torch
 
+from tbd.engine.resume import find_resumable
 from tbd.interruption import termination_as_interrupt
 from tbd.studies.comparison.gradient_table import GRADIENT_FILE
 from tbd.studies.comparison.progress import Progress, Stage, duration, read_progress
-from tbd.studies.comparison.runs import RUN_FORMAT, Run, read_state, set_aside, write_state
+from tbd.studies.comparison.runs import (
+    RUN_FORMAT,
+    TEACHER_DIGEST,
+    Run,
+    read_state,
+    set_aside,
+    write_state,
+)
 
 LOG_FILE = "output.log"
 """All that training and evaluation of a run print, in its folder."""
@@ -59,7 +67,8 @@ def finish_runs(
         Run → metrics, see :data:`tbd.studies.comparison.report.METRICS`.
 
     Raises:
-        RuntimeError: Trainings or evaluations failed, or wrote no checkpoint.
+        RuntimeError: Trainings or evaluations failed or wrote no checkpoint, or what is kept of a
+            run is damaged.
         ValueError: ``jobs`` is less than 1.
     """
     if jobs < 1:
@@ -78,7 +87,12 @@ def finish_runs(
             while waiting or active:
                 while waiting and len(active) < jobs:
                     run, label = waiting.pop(0)
-                    finished = _take_up(run, label, progress)
+                    try:
+                        finished = _take_up(run, label, progress)
+                    except (OSError, RuntimeError, ValueError) as error:
+                        failures.append(str(error))
+                        progress.say(f"{label}: failed, see the end")
+                        continue
                     if finished is not None:
                         metrics[run] = finished
                         continue
@@ -115,7 +129,6 @@ def finish_runs(
         raise RuntimeError(
             f"{len(failures)} of {total} runs failed; the others are finished and kept.\n"
             + "\n".join(failures)
-            + "\nThe same command goes on from the last checkpoints."
         )
     return {run: metrics[run] for run in runs}
 
@@ -227,7 +240,8 @@ class _Execution:
         tail = "\n".join(f"  {line}" for line in lines)
         return (
             f"the {part} of {self.run.name}, seed {self.run.seed}, ended with exit status "
-            f"{status}. Its log, {self.log}, ends with\n{tail}"
+            f"{status}. Its log, {self.log}, ends with\n{tail}\n"
+            "The same command goes on from the last checkpoint."
         )
 
 
@@ -257,9 +271,14 @@ def _copy(lines: IO[str], log: Path, prefix: str) -> None:
 
 
 def _take_up(run: Run, label: str, progress: Progress) -> Metrics | None:
-    """Prepare the folder of a run; return its metrics if it is finished already."""
+    """Prepare the folder of a run; return its metrics if it is finished already.
+
+    Raises:
+        FileNotFoundError: It is trained and not measured, and has lost its checkpoints.
+        ValueError: What is known of it is damaged.
+    """
     state = read_state(run.folder)
-    if run.folder.exists() and state.get("fingerprint") != run.fingerprint:
+    if run.folder.exists() and not run.is_described_by(state):
         progress.say(
             f"{label}: {run.folder} belongs to another state of the config, its options or its "
             f"teacher; moved to {set_aside(run)}, training again"
@@ -271,7 +290,15 @@ def _take_up(run: Run, label: str, progress: Progress) -> Metrics | None:
     if state.get("metrics"):
         progress.say(f"{label}: trained before, under other names of metrics; measuring it again")
         state["trained"] = True
+    if state.get("trained") and (fault := run.checkpoint_fault()):
+        _check_resumable(run, fault)
+        progress.say(f"{label}: {fault}. The training goes on from an earlier checkpoint")
+        state["trained"] = False
+    # What an older release began with is not known.
+    begun_with = state.get(TEACHER_DIGEST) if state else run.teacher_digest
     kept: dict[str, Any] = {key: state[key] for key in ("trained", "train_seconds") if key in state}
+    if begun_with is not None:
+        kept[TEACHER_DIGEST] = begun_with
     write_state(
         run.folder,
         {
@@ -284,6 +311,16 @@ def _take_up(run: Run, label: str, progress: Progress) -> Metrics | None:
         },
     )
     return None
+
+
+def _check_resumable(run: Run, fault: str) -> None:
+    """Refuse a trained run that cannot be measured, and has nothing that it could go on from."""
+    if find_resumable(run.folder) is None:
+        raise FileNotFoundError(
+            f"{run.name}, seed {run.seed}, is trained but not measured, and its last checkpoint "
+            f"cannot be read: {fault}. There is no other that the training could go on from: put "
+            f"the file back, or delete {run.folder} to train the run again."
+        )
 
 
 def _metrics_of(run: Run) -> Metrics:

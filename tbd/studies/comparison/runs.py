@@ -5,11 +5,13 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
+from tbd.compat import load_checkpoint
 from tbd.detectors import resolve_model_config
 from tbd.detectors.model_config import WRAPPER_TYPES
 from tbd.engine.config import config_name, load_config
@@ -25,6 +27,9 @@ RUN_FORMAT = 2
 ORIGIN = "comparison"
 """Key of a config that a comparison wrote: which pair and which methods it was made from."""
 
+TEACHER_DIGEST = "teacher_sha256"
+"""Key in that file: :attr:`Run.teacher_digest` when the run was begun; older files lack it."""
+
 _ASIDE = ".replaced_"
 
 
@@ -39,6 +44,8 @@ class Run:
         options: ``--cfg-options`` as on the command line, ``key=value``.
         fingerprint: Stands for all that decides on the result: the config with the options
             merged, the models that it names, the seed, the teacher's own run.
+        teacher_digest: SHA-256 of the file that the teacher is loaded from; None where that is
+            no local file, or belongs to a run, for which its fingerprint stands.
     """
 
     config: str
@@ -46,6 +53,7 @@ class Run:
     folder: Path
     options: tuple[str, ...]
     fingerprint: str
+    teacher_digest: str | None = None
 
     @property
     def name(self) -> str:
@@ -70,6 +78,23 @@ class Run:
         # The folder may have been moved since the training wrote an absolute path.
         return str(self.folder / Path(pointer.read_text().strip()).name)
 
+    def checkpoint_fault(self) -> str | None:
+        """Say why that checkpoint cannot be read; None if it can."""
+        try:
+            load_checkpoint(self.final_checkpoint())
+        except (OSError, RuntimeError, ValueError) as error:
+            return str(error).rstrip(".")
+        return None
+
+    def is_described_by(self, state: Mapping[str, Any]) -> bool:
+        """Whether what is known of the run's folder is of the same config, options and teacher.
+
+        Args:
+            state: See :func:`read_state`.
+        """
+        digests = {state.get(TEACHER_DIGEST), self.teacher_digest} - {None}
+        return state.get("fingerprint") == self.fingerprint and len(digests) < 2
+
 
 def make_run(
     config: str, seed: int, root: Path, options: Sequence[str] = (), teacher: Run | None = None
@@ -89,6 +114,7 @@ def make_run(
     all_options = [*options, f"randomness.seed={seed}"]
     cfg = load_config(config, parse_options(all_options), needs_model=True)
     content: dict[str, Any] = {"config": cfg.to_dict()}
+    teacher_digest = None
     for key in ("work_dir", ORIGIN):
         content["config"].pop(key, None)
     if cfg.model.type in WRAPPER_TYPES:
@@ -103,18 +129,57 @@ def make_run(
         if teacher is not None and cfg.model.teacher is not None:
             content["teacher run"] = teacher.fingerprint
             all_options.append(f"model.teacher_ckpt={teacher.final_checkpoint()}")
+        else:
+            teacher_digest = _digest(cfg.model.get("teacher_ckpt"))
     digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
     folder = root / config_name(config) / f"seed_{seed}"
-    return Run(config, seed, folder, tuple(all_options), digest[:16])
+    return Run(config, seed, folder, tuple(all_options), digest[:16], teacher_digest)
+
+
+def _digest(checkpoint: str | None) -> str | None:
+    """SHA-256 of a checkpoint; None where there is no such local file."""
+    path = Path(checkpoint or "").expanduser()
+    if not path.is_file():
+        return None
+    found = path.stat()
+    return _digest_of_file(path.resolve(), found.st_mtime_ns, found.st_size)
+
+
+@lru_cache
+def _digest_of_file(path: Path, modified: int, size: int) -> str:
+    # All runs of a comparison have the same teacher, whose file is large.
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """Read what is known of the run in a folder; nothing of one that was not begun."""
-    try:
-        state: dict[str, Any] = json.loads((folder / RUN_FILE).read_text())
-    except (OSError, ValueError):
+    """Read what is known of the run in a folder; nothing of one that was not begun.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    path = folder / RUN_FILE
+    if not path.is_file():
         return {}
+    state = read_dict(path)
+    if state is None:
+        raise ValueError(
+            f"{path} is damaged, so that nobody knows what the run in its folder was trained by. "
+            f"Put a copy of the file back, or move {folder} away to train the run again."
+        )
     return state
+
+
+def read_dict(path: Path) -> dict[str, Any] | None:
+    """Read a JSON file that holds a dict; None where it is missing, damaged or something else."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
 
 
 def write_state(folder: Path, state: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from tbd.studies.comparison import execution
 from tbd.studies.comparison.execution import environment, finish_runs
@@ -139,6 +140,63 @@ def test_another_state_of_a_run_is_set_aside(runs, work, tmp_path):
     kept = json.loads((tmp_path / "a.replaced_1" / "run.json").read_text())
     assert kept["fingerprint"] == "a"
     assert events(tmp_path).count("a begins") == 2
+
+
+def test_a_replaced_teacher_is_noted_from_the_beginning_of_a_run(runs, work, tmp_path):
+    def finish(digest):
+        file = io.StringIO()
+        finish_runs([Run("a.py", 0, tmp_path / "a", (), "a", digest)], progress=Progress(file))
+        return file.getvalue()
+
+    finish("first")
+    assert read_state(tmp_path / "a")["teacher_sha256"] == "first"
+    assert "finished before" in finish("first")
+    assert "moved to" in finish("second")
+    assert events(tmp_path).count("a begins") == 2
+    # Of a run that did not note it, it stays unknown.
+    state = read_state(tmp_path / "a")
+    del state["teacher_sha256"], state["metrics"], state["trained"]
+    (tmp_path / "a" / "run.json").write_text(json.dumps(state))
+    finish("third")
+    assert "teacher_sha256" not in read_state(tmp_path / "a")
+
+
+def test_a_damaged_state_is_named_and_nothing_is_trained_again(runs, work, tmp_path):
+    finish_runs(runs[:1], progress=Progress(io.StringIO()))
+    state = tmp_path / "a" / "run.json"
+    whole = state.read_text()
+    state.write_text(whole[: len(whole) // 2])
+    with pytest.raises(RuntimeError, match=r"1 of 3 runs failed.*\n.*run\.json is damaged"):
+        finish_runs(runs, progress=Progress(io.StringIO()))
+    assert not list(tmp_path.glob("a.*"))
+    # The others are finished, and with the file put back all is as it was.
+    assert {"b ends", "c ends"} <= set(events(tmp_path))
+    state.write_text(whole)
+    assert len(finish_runs(runs, progress=Progress(io.StringIO()))) == 3
+    assert events(tmp_path).count("a begins") == 1
+
+
+def test_a_trained_run_whose_checkpoint_is_lost_goes_on_from_another(runs, work, tmp_path):
+    folder = tmp_path / "a"
+    finish_runs(runs[:1], progress=Progress(io.StringIO()))
+    state = read_state(folder)
+    del state["metrics"]
+    (folder / "run.json").write_text(json.dumps(state))
+    last, earlier = folder / "epoch_1.pth", folder / "epoch_0.pth"
+    for content in (None, b"half a file"):
+        if content is not None:
+            last.write_bytes(content)
+        with pytest.raises(RuntimeError, match=rf"cannot be read.* delete {folder} to train") as e:
+            finish_runs(runs[:1], progress=Progress(io.StringIO()))
+        assert "epoch_1.pth" in str(e.value)
+    assert events(tmp_path).count("a begins") == 1
+
+    torch.save({"state_dict": {}, "meta": {}, "message_hub": {}, "optimizer": {}}, earlier)
+    file = io.StringIO()
+    finish_runs(runs[:1], progress=Progress(file))
+    assert "goes on from an earlier checkpoint" in file.getvalue()
+    assert events(tmp_path).count("a begins") == 2
+    assert read_state(folder)["trained"]
 
 
 def test_runs_at_a_time_share_cores_and_gpus(monkeypatch):
