@@ -41,7 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--teacher-seed", type=values.seed, default=0, metavar="SEED", help="default: 0"
     )
     parser.add_argument(
-        "--baseline", metavar="CONFIG", help="which of CONFIG the others' gain in AP refers to"
+        "--baseline",
+        metavar="NAME",
+        help="which CONFIG or TERM the others' gain in AP refers to. Default: plain, if it is a "
+        "TERM",
     )
     parser.add_argument(
         "--seeds", type=values.seed, nargs="+", default=[0], metavar="SEED", help="default: 0"

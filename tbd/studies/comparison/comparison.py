@@ -15,7 +15,10 @@ from tbd.files import write_file
 from tbd.studies.comparison.class_aps import format_class_table
 from tbd.studies.comparison.execution import LOG_FILE, Metrics, finish_runs
 from tbd.studies.comparison.gains import draw_gains
-from tbd.studies.comparison.gradient_table import format_gradient_shares
+from tbd.studies.comparison.gradient_table import (
+    distillations_without_shares,
+    format_gradient_shares,
+)
 from tbd.studies.comparison.inference_cost import count_operations, time_onnx
 from tbd.studies.comparison.losses import draw_losses
 from tbd.studies.comparison.measurement import time_inference
@@ -82,8 +85,9 @@ def compare(
         The table.
 
     Raises:
-        FileNotFoundError: ``test_data`` is not there, or a run that it is to test was never begun.
-        ValueError: The arguments contradict one another, or nothing is to be done.
+        FileNotFoundError: ``test_data`` is not there.
+        ValueError: The arguments contradict one another, nothing is to be done, or ``test_data``
+            has faults or is to test a run that is not finished.
         RuntimeError: A training failed.
     """
     _check_arguments(configs, seeds, teacher, baseline)
@@ -105,9 +109,11 @@ def compare(
     teacher_run = None if teacher is None else make_run(teacher, teacher_seed, root, options)
     teachers = [teacher_run] if teacher_run else []
     if data is not None:
+        # The plan names the teacher's checkpoint.
+        check_finished(teachers)
         runs = [*teachers, *plan(teacher_run)]
         progress.say(f"evaluating {len(runs)} finished runs in {root} on {data.annotations}")
-        check_finished(runs, [read_state(run.folder) for run in runs])
+        check_finished(runs)
         with _printing_to(root / LOG_FILE, verbose):
             results = [_result(run, measure_elsewhere(run, data)) for run in runs]
         return _report(root, results, name, teacher_run, progress, f"_{data.name}")
@@ -127,21 +133,23 @@ def compare(
         total=total,
         gradient_shares=gradient_shares,
     )
+    # What took long is on the disk, whatever becomes of that which follows.
+    _write(root, [_result(run, values) for run, values in metrics.items()], name, teacher_run)
     # Seeds do not change the speed: one run of each config is timed.
     first = [run for run in metrics if run is teacher_run or run.seed == seeds[0]]
-    _time(first, metrics, step_cost, onnx, root / LOG_FILE, progress, verbose)
+    loadable = _with_checkpoint(first, progress)
+    _time(loadable, metrics, step_cost, onnx, root / LOG_FILE, progress, verbose)
     results = [_result(run, values) for run, values in metrics.items()]
     table = _report(root, results, name, teacher_run, progress)
-    shares = format_gradient_shares(list(metrics)) if gradient_shares else ""
-    if shares:
-        progress.say(f"Shares of the gradient's norm on the student's neck:\n\n{shares}\n")
-        write_file(root / "gradient_shares.md", shares + "\n")
+    if gradient_shares:
+        _report_shares(root, list(metrics), progress)
     if draw_losses(first, root / "losses.png"):
         progress.say(f"wrote losses.png to {root}")
-    if num_pictures:
-        drawn = [run for run in first if run is not teacher_run]
+    drawn = [run for run in loadable if run is not teacher_run]
+    if num_pictures and drawn:
+        shown_teacher = teacher_run if teacher_run in loadable else None
         with _printing_to(root / LOG_FILE, verbose):
-            draw_runs(drawn, root / "comparison.png", num_pictures, teacher_run)
+            draw_runs(drawn, root / "comparison.png", num_pictures, shown_teacher)
         progress.say(f"wrote comparison.png to {root}")
     return table
 
@@ -169,14 +177,15 @@ def compare_terms(
         pair: Config of a distillation, which says all but the terms.
         teacher: Config that the teacher is trained by. Default: the one that the pair names,
             where its checkpoint is not there.
-        settings: Other arguments of :func:`compare`.
+        settings: Other arguments of :func:`compare`. A ``baseline`` may be named by its methods.
 
     Returns:
         The table.
 
     Raises:
         ImportError: A term needs a package that is not installed.
-        ValueError: A method is unknown, or the pair cannot carry it; says what would do.
+        ValueError: A method is unknown, or the pair cannot carry it, or the baseline is not among
+            them; says what would do.
         RuntimeError: A training failed.
     """
     root = Path(work_dir)
@@ -186,14 +195,25 @@ def compare_terms(
         print(f"{candidate.terms}: {candidate.source or 'the student alone'}", flush=True)
     for name, reason in left_out.items():
         print(f"{name} is left out: {reason}", flush=True)
-    plain = [candidate.config for candidate in candidates if candidate.terms == PLAIN]
-    settings.setdefault("baseline", plain[0] if plain else None)
+    rows = {candidate.terms: candidate.config for candidate in candidates}
+    baseline = settings.get("baseline", PLAIN if PLAIN in rows else None)
+    settings["baseline"] = baseline and _row(rows, baseline)
     return compare(
         [candidate.config for candidate in candidates],
         seeds,
         work_dir,
         teacher=teacher or student.teacher(root),
         **settings,
+    )
+
+
+def _row(rows: Mapping[str, str], baseline: str) -> str:
+    """Find the config of the row that a baseline names, by its methods or its config."""
+    for terms, config in rows.items():
+        if baseline == terms or config_name(baseline) == config_name(config):
+            return config
+    raise ValueError(
+        f"--baseline {baseline!r} is not among the compared methods; name one of {', '.join(rows)}."
     )
 
 
@@ -210,6 +230,21 @@ def finish_run(run: Run) -> Metrics:
         RuntimeError: The training or the evaluation failed.
     """
     return finish_runs([run])[run]
+
+
+def _with_checkpoint(runs: Sequence[Run], progress: Progress) -> list[Run]:
+    """The runs whose checkpoint can be loaded; says of the others what they go without."""
+    loadable = []
+    for run in runs:
+        fault = run.checkpoint_fault()
+        if fault is None:
+            loadable.append(run)
+        else:
+            progress.say(
+                f"{run.name}, seed {run.seed}: neither its speed nor its boxes are shown, because "
+                f"its checkpoint cannot be read: {fault}"
+            )
+    return loadable
 
 
 def _time(
@@ -247,11 +282,9 @@ def _report(
     ending: str = "",
 ) -> str:
     """Write table and figure, and print the table as far as it fits."""
+    table = _write(root, results, baseline, teacher, ending)
     stem = f"comparison{ending}"
     teacher_name = teacher.name if teacher else None
-    sections = {"AP of each class": format_class_table(results)}
-    machine = {**_machine(), **versions()}
-    table = write_report(root, results, baseline, machine, stem, teacher_name, sections)
     written = [f"{stem}.{suffix}" for suffix in ("md", "csv", "json")]
     figure = f"gains{ending}.png"
     if baseline and draw_gains(results, baseline, teacher_name, root / figure):
@@ -262,6 +295,39 @@ def _report(
         progress.say(f"more columns in {root / stem}.md")
     progress.say(f"wrote {', '.join(written)} to {root}")
     return table
+
+
+def _write(
+    root: Path,
+    results: Sequence[RunResult],
+    baseline: str | None,
+    teacher: Run | None,
+    ending: str = "",
+) -> str:
+    """Write the table to files, and return it."""
+    return write_report(
+        root,
+        results,
+        baseline,
+        {**_machine(), **versions()},
+        f"comparison{ending}",
+        teacher.name if teacher else None,
+        {"AP of each class": format_class_table(results)},
+    )
+
+
+def _report_shares(root: Path, runs: Sequence[Run], progress: Progress) -> None:
+    """Write and print the shares of the gradient, and say which runs have none."""
+    shares = format_gradient_shares(runs)
+    if shares:
+        progress.say(f"Shares of the gradient's norm on the student's neck:\n\n{shares}\n")
+        write_file(root / "gradient_shares.md", shares + "\n")
+    without = [f"{run.name}, seed {run.seed}" for run in distillations_without_shares(runs)]
+    if without:
+        progress.say(
+            f"no shares of the gradient are known of {'; '.join(without)}: they are measured while "
+            "a run trains; to train one again that was finished before, move its folder away"
+        )
 
 
 def _result(run: Run, metrics: Mapping[str, float | None]) -> RunResult:

@@ -10,9 +10,10 @@ from typing import Any
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 
+from tbd.datasets.annotation_check import check_annotations, read_annotations
 from tbd.files import write_file
 from tbd.studies.comparison.measurement import measure
-from tbd.studies.comparison.runs import Run
+from tbd.studies.comparison.runs import Run, read_dict, read_state
 
 _IMAGE_FOLDERS = ("images", ".", "../images")
 
@@ -26,6 +27,7 @@ class TestData:
         images: Folder that its ``file_name`` entries are relative to.
         classes: Names of its categories.
         digest: Stands for the content of the file.
+        has_masks: Whether every annotation has a segmentation.
     """
 
     # Not a class of tests.
@@ -35,6 +37,7 @@ class TestData:
     images: Path
     classes: tuple[str, ...]
     digest: str
+    has_masks: bool
 
     @property
     def name(self) -> str:
@@ -52,7 +55,8 @@ def find_test_data(path: str | Path) -> TestData:
 
     Raises:
         FileNotFoundError: There is no annotation file, or no folder holds its first image.
-        ValueError: There are several annotation files, or the file is not of COCO's format.
+        ValueError: There are several annotation files, or the file is not of COCO's format, has
+            faults that end an evaluation, such as missing images, or holds nothing to be found.
     """
     file = _annotation_file(Path(path)).resolve()
     content = file.read_bytes()
@@ -60,8 +64,8 @@ def find_test_data(path: str | Path) -> TestData:
         parsed = json.loads(content)
         names = [image["file_name"] for image in parsed["images"]]
         classes = tuple(category["name"] for category in parsed["categories"])
-        parsed["annotations"]
-    except (ValueError, KeyError, TypeError) as error:
+        has_masks = all(item.get("segmentation") for item in parsed["annotations"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"--test-data {file} is not in COCO's format ({type(error).__name__}); a file needs "
             "images, annotations and categories."
@@ -71,11 +75,29 @@ def find_test_data(path: str | Path) -> TestData:
     folders = [(file.parent / name).resolve() for name in _IMAGE_FOLDERS]
     for folder in folders:
         if (folder / names[0]).is_file():
-            return TestData(file, folder, classes, hashlib.sha256(content).hexdigest())
+            _check_content(file, folder, classes)
+            digest = hashlib.sha256(content).hexdigest()
+            return TestData(file, folder, classes, digest, has_masks)
     looked = ", ".join(map(str, folders))
     raise FileNotFoundError(
         f"--test-data: {names[0]} of {file} is in none of {looked}; put the images beside it."
     )
+
+
+def _check_content(file: Path, images: Path, classes: tuple[str, ...]) -> None:
+    # Not remembered as that of a training is: images come and go while the file stays.
+    found = check_annotations(read_annotations(file), str(file), classes, images, "header")
+    if faults := found.of("stop"):
+        raise ValueError(
+            f"--test-data {file} has {'; '.join(map(str, faults))}. Its images are looked for in "
+            f"{images}; mend the file or its images."
+        )
+    if not found.usable:
+        raise ValueError(
+            f"--test-data {file} holds {found.annotations} annotations on {found.images} images "
+            "and no box that could be found, so that no AP could be measured; give a file with "
+            "objects."
+        )
 
 
 def _annotation_file(path: Path) -> Path:
@@ -107,7 +129,7 @@ def options_for(cfg: Config, data: TestData) -> dict[str, Any]:
         Options as for :func:`tbd.engine.load_config`.
 
     Raises:
-        ValueError: The classes differ.
+        ValueError: The classes differ, or the config evaluates masks and the data has none.
     """
     dataset = cfg.test_dataloader.dataset
     metainfo = dict(dataset.get("metainfo") or DATASETS.get(dataset.type).METAINFO)
@@ -117,11 +139,18 @@ def options_for(cfg: Config, data: TestData) -> dict[str, Any]:
             f"--test-data {data.annotations} has the categories {', '.join(data.classes)}, the "
             f"detector the classes {', '.join(classes)}; they must be the same."
         )
+    pipeline = [dict(step) for step in dataset.pipeline]
     evaluators = cfg.test_evaluator
     found = [dict(item) for item in (evaluators if isinstance(evaluators, list) else [evaluators])]
     for evaluator in found:
         if "ann_file" in evaluator:
             evaluator["ann_file"] = str(data.annotations)
+    reads_masks = any(step.get("with_mask") for step in pipeline)
+    if not data.has_masks and (reads_masks or any("segm" in _metric(item) for item in found)):
+        raise ValueError(
+            f"--test-data {data.annotations} has annotations without a segmentation, which the "
+            "detector's test pipeline or evaluator reads; give a file where each has one."
+        )
     return {
         "test_dataloader.dataset": {
             "_delete_": True,
@@ -130,10 +159,16 @@ def options_for(cfg: Config, data: TestData) -> dict[str, Any]:
             "data_prefix": {"img": str(data.images)},
             "metainfo": metainfo,
             "test_mode": True,
-            "pipeline": [dict(step) for step in dataset.pipeline],
+            "pipeline": pipeline,
         },
         "test_evaluator": found,
     }
+
+
+def _metric(evaluator: Mapping[str, Any]) -> Sequence[str]:
+    """Names of what an evaluator measures."""
+    found = evaluator.get("metric") or ()
+    return [found] if isinstance(found, str) else list(found)
 
 
 def measure_elsewhere(run: Run, data: TestData) -> Mapping[str, float | None]:
@@ -148,29 +183,29 @@ def measure_elsewhere(run: Run, data: TestData) -> Mapping[str, float | None]:
     """
     kept = run.folder / f"metrics_{data.name}.json"
     stands_for = {"data": data.digest, "fingerprint": run.fingerprint}
-    if kept.is_file():
-        content = json.loads(kept.read_text())
-        if {key: content.get(key) for key in stands_for} == stands_for:
-            return dict(content["metrics"])
+    # Half a file is as good as none.
+    content = read_dict(kept) or {}
+    found = content.get("metrics")
+    if isinstance(found, dict) and {key: content.get(key) for key in stands_for} == stands_for:
+        return found
     metrics = measure(run, options_for(run.load(), data), f"test_{data.name}")
     write_file(kept, json.dumps({**stands_for, "metrics": metrics}, indent=2) + "\n")
     return metrics
 
 
-def check_finished(runs: Sequence[Run], states: Sequence[Mapping[str, Any]]) -> None:
+def check_finished(runs: Sequence[Run]) -> None:
     """Refuse runs that other data cannot be put to yet.
 
     Args:
         runs: The runs.
-        states: What is known of each, see :func:`tbd.studies.comparison.runs.read_state`.
 
     Raises:
         ValueError: One is not trained, or was trained by another state of its config.
     """
     unfinished = [
         f"{run.name}, seed {run.seed}"
-        for run, state in zip(runs, states, strict=True)
-        if not state.get("metrics") or state.get("fingerprint") != run.fingerprint
+        for run, state in ((run, read_state(run.folder)) for run in runs)
+        if not state.get("metrics") or not run.is_described_by(state)
     ]
     if unfinished:
         raise ValueError(

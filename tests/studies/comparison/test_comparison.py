@@ -17,6 +17,7 @@ from tbd.engine.config import load_config
 from tbd.studies.comparison import (
     compare,
     compare_terms,
+    comparison,
     execution,
     measurement,
     training_cost,
@@ -180,6 +181,64 @@ def test_everything_is_trained_once_and_kept(configs, trainings, tmp_path, capfd
 
 
 @pytest.mark.slow
+def test_a_lost_checkpoint_costs_a_finished_run_its_speed_alone(
+    configs, trainings, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    arguments = dict(teacher=configs["teacher"], baseline=configs["plain"], num_pictures=1)
+    run(configs, out, "plain", "distilled", **arguments)
+    (out / "plain" / "seed_0" / "epoch_1.pth").unlink()
+    (out / "teacher" / "seed_0" / "epoch_1.pth").write_bytes(b"half a file")
+    (out / "comparison.png").unlink()
+    capsys.readouterr()
+    run(configs, out, "plain", "distilled", **arguments)
+    shown = capsys.readouterr().out
+    assert re.search(r"plain, seed 0: neither .* no checkpoint at .*plain/seed_0/epoch_1", shown)
+    assert re.search(r"teacher, seed 0: neither .* cannot read .*teacher/seed_0/epoch_1", shown)
+    assert len(trainings.started) == 3
+    content = json.loads((out / "comparison.json").read_text())
+    timed = [f["name"] for f in content["runs"] if "milliseconds" in f["metrics"]]
+    assert timed == ["distilled"]
+    assert all("ap" in found for found in content["summary"].values())
+    assert (out / "comparison.png").is_file()
+
+
+def test_the_table_is_written_before_anything_is_timed(configs, trainings, tmp_path, monkeypatch):
+    def interrupted(runs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(comparison, "time_inference", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(configs, tmp_path / "out", "plain", num_pictures=0)
+    content = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert "ap" in content["summary"]["plain"]
+
+
+def test_runs_without_shares_of_the_gradient_are_named(configs, trainings, tmp_path, capsys):
+    run(configs, tmp_path / "out", "plain", "distilled", num_pictures=0, gradient_shares=True)
+    # The plain student has no terms to share with.
+    assert "no shares of the gradient are known of distilled, seed 0: " in capsys.readouterr().out
+
+
+def test_a_baseline_is_named_by_its_methods(monkeypatch, tmp_path, configs):
+    asked = {}
+    monkeypatch.setattr(comparison, "compare", lambda *_, **settings: asked.update(settings))
+
+    def baseline(*terms, **settings):
+        compare_terms(terms, [0], str(tmp_path / "out"), pair=configs["distilled"], **settings)
+        return asked["baseline"] and Path(asked["baseline"]).stem
+
+    assert baseline("plain", "pkd") == "plain"
+    assert baseline("plain", "pkd", baseline="plain") == "plain"
+    assert baseline("plain", "pkd", baseline="pkd") == "pkd_distilled"
+    assert baseline("plain", "pkd", baseline="pkd_distilled") == "pkd_distilled"
+    assert baseline("pkd") is None
+    assert baseline("plain", "pkd", baseline=None) is None
+    with pytest.raises(ValueError, match=r"--baseline 'fgd' is not .*name one of plain, pkd\."):
+        baseline("plain", "pkd", baseline="fgd")
+
+
+@pytest.mark.slow
 def test_terms_of_one_pair(configs, trainings, tmp_path, capsys):
     settings = dict(pair=configs["distilled"], num_pictures=0, step_cost=False)
     out = str(tmp_path / "out")
@@ -211,7 +270,7 @@ def test_finished_runs_are_evaluated_on_other_data(configs, trainings, tmp_path)
     )
     write_data(tmp_path / "blind", images=3)
     blind = dict(**arguments, test_data=str(tmp_path / "blind"))
-    with pytest.raises(FileNotFoundError, match="holds no checkpoint"):
+    with pytest.raises(ValueError, match=r"not finished, .*: teacher, seed 0\. Run the same"):
         run(configs, out, "plain", "distilled", **blind)
     run(configs, out, "plain", "distilled", **arguments)
     before = (out / "comparison.json").read_text()

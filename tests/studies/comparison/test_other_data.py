@@ -2,12 +2,16 @@
 
 import json
 
+import cv2
+import numpy as np
 import pytest
 from mmengine.config import Config
 from tiny import retinanet
-from tiny_run import CLASSES, config_dict, write_data
+from tiny_run import CLASSES, config_dict, write_config, write_data
 
-from tbd.studies.comparison.other_data import find_test_data, options_for
+from tbd.studies.comparison import other_data
+from tbd.studies.comparison.other_data import find_test_data, measure_elsewhere, options_for
+from tbd.studies.comparison.runs import make_run
 
 
 @pytest.fixture
@@ -64,3 +68,63 @@ def test_other_classes_are_refused(data, cfg):
     (data / "all.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match="has the categories rod, square, tile, the detector"):
         options_for(cfg, find_test_data(data))
+
+
+def change(data, edit):
+    content = json.loads((data / "all.json").read_text())
+    edit(content)
+    (data / "all.json").write_text(json.dumps(content))
+
+
+def test_faults_of_the_data_are_named_before_anything_is_evaluated(data):
+    (data / "images" / "3.png").unlink()
+    with pytest.raises(ValueError, match=r"--test-data .*not there \(first: 3\.png\).*in .*images"):
+        find_test_data(data)
+    cv2.imwrite(str(data / "images" / "3.png"), np.zeros((64, 64, 3), np.uint8))
+    find_test_data(data)
+    change(data, lambda content: content["annotations"].clear())
+    with pytest.raises(ValueError, match="0 annotations on 8 images and no box"):
+        find_test_data(data)
+
+
+def test_masks_are_only_evaluated_where_there_are_some(data, cfg):
+    cfg.test_evaluator.metric = ["bbox", "segm"]
+    with pytest.raises(ValueError, match="has annotations without a segmentation"):
+        options_for(cfg, find_test_data(data))
+
+    def draw(content):
+        for annotation in content["annotations"]:
+            annotation["segmentation"] = [[0, 0, 9, 0, 9, 9]]
+
+    change(data, draw)
+    options_for(cfg, find_test_data(data))
+    # The last one is as good as missing, which MMDetection fails at.
+    change(data, lambda content: content["annotations"][-1].update(segmentation=[]))
+    cfg.test_evaluator.metric = "bbox"
+    options_for(cfg, find_test_data(data))
+    cfg.test_dataloader.dataset.pipeline[2].with_mask = True
+    with pytest.raises(ValueError, match="has annotations without a segmentation"):
+        options_for(cfg, find_test_data(data))
+
+
+@pytest.mark.parametrize("broken", ['{"data": "', "[]", "{}", "whole without metrics"])
+def test_a_damaged_file_of_metrics_is_measured_again(broken, data, tmp_path, monkeypatch):
+    measured = []
+
+    def measure(run, options, folder):
+        measured.append(folder)
+        return {"ap": 12.5}
+
+    monkeypatch.setattr(other_data, "measure", measure)
+    content = config_dict(tmp_path / "training", retinanet())
+    run = make_run(write_config(tmp_path / "plain.py", content), 0, tmp_path / "out")
+    run.folder.mkdir(parents=True)
+    found = find_test_data(data)
+    assert [measure_elsewhere(run, found) for _ in range(2)] == [{"ap": 12.5}] * 2
+    assert len(measured) == 1
+    (kept,) = run.folder.glob("metrics_*.json")
+    if broken == "whole without metrics":
+        broken = json.dumps({**json.loads(kept.read_text()), "metrics": None})
+    kept.write_text(broken)
+    assert [measure_elsewhere(run, found) for _ in range(2)] == [{"ap": 12.5}] * 2
+    assert len(measured) == 2
