@@ -11,15 +11,18 @@ from typing import Any
 
 from mmengine.config import Config
 
-from tbd.engine.config import load_config
+from tbd.engine.config import config_name, load_config
 from tbd.engine.config_options import parse_options
 from tbd.files import write_file
 from tbd.studies.comparison.comparison import finish_run
-from tbd.studies.comparison.runs import Run, make_run
+from tbd.studies.comparison.methods import OPTION
+from tbd.studies.comparison.runs import ORIGIN, Run, make_run
 from tbd.visualization.markdown import markdown_table
 
 SEARCH_SEEDS = (100, 101, 102)
 """Seeds that choose, and that no final table uses. The first of them tries every factor."""
+
+_TERMS = "model.distill."
 
 
 @dataclass(frozen=True)
@@ -191,9 +194,13 @@ def _write_config(config: str, factor: float, weights: Mapping[str, float], root
         for part in parents:
             node = node.setdefault(part, {})
         node[last] = weight
-    path = root / "configs" / f"{Path(config).stem}_x{factor:g}.py"
+    stem = config_name(config)
+    path = root / "configs" / f"{stem}_x{factor:g}.py"
     base = config if "::" in config else str(Path(config).resolve())
-    write_file(path, f"_base_ = {base!r}\n\n" + Config(nested).dump())
+    # As a comparison names the same run, by which it is recorded.
+    options = [f"{key.removeprefix(_TERMS)}={weight:g}" for key, weight in weights.items()]
+    origin = {"pair": config, "terms": OPTION.join([stem.partition("_")[0], *options])}
+    write_file(path, f"_base_ = {base!r}\n\n" + Config({**nested, ORIGIN: origin}).dump())
     return str(path)
 
 
