@@ -325,8 +325,9 @@ def _report_shares(root: Path, runs: Sequence[Run], progress: Progress) -> None:
     without = [f"{run.name}, seed {run.seed}" for run in distillations_without_shares(runs)]
     if without:
         progress.say(
-            f"no shares of the gradient are known of {'; '.join(without)}: they are measured while "
-            "a run trains; to train one again that was finished before, move its folder away"
+            f"no shares of the gradient are known of {'; '.join(without)}: they are measured at "
+            "start, middle and end of a training, if that has three iterations or more; to train "
+            "a run again that was finished before, move its folder away"
         )
 
 

@@ -59,24 +59,20 @@ def find_test_data(path: str | Path) -> TestData:
             faults that end an evaluation, such as missing images, or holds nothing to be found.
     """
     file = _annotation_file(Path(path)).resolve()
-    content = file.read_bytes()
     try:
-        parsed = json.loads(content)
-        names = [image["file_name"] for image in parsed["images"]]
-        classes = tuple(category["name"] for category in parsed["categories"])
-        has_masks = all(item.get("segmentation") for item in parsed["annotations"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"--test-data {file} is not in COCO's format ({type(error).__name__}); a file needs "
-            "images, annotations and categories."
-        ) from error
+        content = read_annotations(file)
+    except ValueError as error:
+        raise ValueError(f"--test-data is not in COCO's format: {error}") from error
+    names = [str(image["file_name"]) for image in content["images"]]
+    classes = tuple(category["name"] for category in content["categories"])
+    has_masks = all(item.get("segmentation") for item in content["annotations"])
     if not names:
         raise ValueError(f"--test-data {file} lists no images; give a file with some.")
     folders = [(file.parent / name).resolve() for name in _IMAGE_FOLDERS]
     for folder in folders:
         if (folder / names[0]).is_file():
-            _check_content(file, folder, classes)
-            digest = hashlib.sha256(content).hexdigest()
+            _check_content(content, file, folder, classes)
+            digest = hashlib.sha256(file.read_bytes()).hexdigest()
             return TestData(file, folder, classes, digest, has_masks)
     looked = ", ".join(map(str, folders))
     raise FileNotFoundError(
@@ -84,9 +80,11 @@ def find_test_data(path: str | Path) -> TestData:
     )
 
 
-def _check_content(file: Path, images: Path, classes: tuple[str, ...]) -> None:
+def _check_content(
+    content: Mapping[str, Any], file: Path, images: Path, classes: tuple[str, ...]
+) -> None:
     # Not remembered as that of a training is: images come and go while the file stays.
-    found = check_annotations(read_annotations(file), str(file), classes, images, "header")
+    found = check_annotations(content, str(file), classes, images, "header")
     if faults := found.of("stop"):
         raise ValueError(
             f"--test-data {file} has {'; '.join(map(str, faults))}. Its images are looked for in "

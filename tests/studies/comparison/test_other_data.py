@@ -46,8 +46,10 @@ def test_what_is_no_test_data_is_refused(data, tmp_path):
     (data / "more.json").write_text("{}")
     with pytest.raises(ValueError, match="several annotation files"):
         find_test_data(data)
-    with pytest.raises(ValueError, match="not in COCO's format"):
-        find_test_data(data / "more.json")
+    for content in ("{}", "[", '{"images": [7], "annotations": [], "categories": []}'):
+        (data / "more.json").write_text(content)
+        with pytest.raises(ValueError, match=r"not in COCO's format: .*more\.json"):
+            find_test_data(data / "more.json")
     (data / "images").rename(tmp_path / "elsewhere")
     with pytest.raises(FileNotFoundError, match=r"0\.png of .* is in none of"):
         find_test_data(data / "all.json")
