@@ -95,6 +95,8 @@ def _source(key: str, dataset: Mapping[str, Any]) -> AnnotationSource | None:
 def report(source: AnnotationSource, image_check: ImageCheck) -> DataReport:
     """Check an annotation file, or remember what an earlier check of the same content found.
 
+    What would stop a training is not remembered, so that it is seen when it is mended.
+
     Args:
         source: The file.
         image_check: How closely its images are looked at.
@@ -115,6 +117,9 @@ def report(source: AnnotationSource, image_check: ImageCheck) -> DataReport:
         # Never checked, or half a file: it is checked again.
         pass
     found = _check(source, image_check)
+    if found.of("stop"):
+        # It may be mended without a change of this file, as by an image that is put back.
+        return found
     try:
         write_file(remembered, json.dumps(found.to_dict()))
     except OSError as error:

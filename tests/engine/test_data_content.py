@@ -98,6 +98,17 @@ def test_a_check_is_remembered_by_content(tmp_path, monkeypatch):
     assert report(source, "header") != first
 
 
+def test_an_image_that_is_put_back_is_seen(tmp_path, run):
+    cfg = load_config(write_config(tmp_path / "run.py", run))
+    (image, *_) = sorted((tmp_path / "data/images").iterdir())
+    kept = image.read_bytes()
+    image.unlink()
+    with pytest.raises(ValueError, match="1 images that are not there"):
+        data_content.check_content(cfg)
+    image.write_bytes(kept)
+    assert data_content.check_content(cfg) == []
+
+
 def test_a_torn_or_unwritable_memory_is_no_obstacle(tmp_path, monkeypatch):
     source = AnnotationSource("key", str(write(tmp_path, content(box(0)))), str(tmp_path), None)
     monkeypatch.setenv("TBD_CACHE", str(tmp_path / "cache"))
