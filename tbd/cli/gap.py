@@ -1,8 +1,7 @@
 """Say what of a teacher's lead on its students lies in the scores, and what in the boxes.
 
-Evaluates the finished runs of a comparison with their teacher's scores, and with its boxes: image
-by image, so that the APs differ a little from those of the comparison, whose images are padded to
-the size of their batch. Run it again to resume.
+Evaluates the finished runs of a comparison with their teacher's scores, and with its boxes.
+Run it again to resume.
 
 Example::
 

@@ -1,6 +1,7 @@
 """A student that detects with its teacher's scores, or with its teacher's boxes."""
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,7 +74,9 @@ def measure_exchange(
     Args:
         student: A one-stage detector in eval mode, on the device that it is to run on.
         teacher: Its teacher, on the same device.
-        loader: The data through the student's test pipeline, image by image.
+        loader: The data through the student's test pipeline. Images of a batch are padded to one
+            size, on which the AP depends a little: give the batches of the evaluation that the
+            result is to be compared to.
         progress: Wraps the loader, to show how far it is.
 
     Raises:
@@ -94,28 +97,32 @@ def measure_exchange(
             data = graph.detector.data_preprocessor(copy.deepcopy(batch), False)
             predictions.append(graph.predict(data["inputs"]))
             images.append(data["inputs"])
-        (sample,) = data["data_samples"]
-        truth.put_into(sample)
-        height, width = sample.img_shape
-        # Boxes are clipped to the image, not to what pads it.
-        image = images[0][:, :, :height, :width]
-        for (scores, boxes), metric in zip(combinations, metrics, strict=True):
-            mixed = _exchange(predictions[scores], predictions[boxes])
-            found = _in_original_pixels(detections.detect(mixed, image), sample)
-            sample.pred_instances = found
-            metric.process(None, [sample.to_dict()])
+        for index, sample in enumerate(data["data_samples"]):
+            truth.put_into(sample)
+            height, width = sample.img_shape
+            # Boxes are clipped to the image, not to what pads it.
+            image = images[0][index : index + 1, :, :height, :width]
+            for (scores, boxes), metric in zip(combinations, metrics, strict=True):
+                mixed = _exchange(predictions[scores], predictions[boxes], index)
+                found = _in_original_pixels(detections.detect(mixed, image), sample)
+                sample.pred_instances = found
+                metric.process(None, [sample.to_dict()])
     size = len(loader.dataset)
     return Exchange(*(100 * metric.evaluate(size)["harmony/ap"] for metric in metrics))
 
 
-def _exchange(scores: DensePredictions, boxes: DensePredictions) -> DensePredictions:
-    """Predictions with the scores of one detector and the boxes of another."""
+def _exchange(scores: DensePredictions, boxes: DensePredictions, index: int) -> DensePredictions:
+    """Predictions on one image with the scores of one detector and the boxes of another."""
+
+    def of_image(levels: Sequence[Tensor]) -> list[Tensor]:
+        return [level[index : index + 1] for level in levels]
+
     return DensePredictions(
-        scores.cls_logits,
+        of_image(scores.cls_logits),
         scores.num_classes,
-        lambda: boxes.boxes,
+        lambda: of_image(boxes.boxes),
         background=scores.background,
-        quality=scores.quality,
+        quality=None if scores.quality is None else of_image(scores.quality),
         quality_exponent=scores.quality_exponent,
     )
 

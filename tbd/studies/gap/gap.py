@@ -28,7 +28,7 @@ GAP_FILE = "gap.json"
 """What was measured of a run, in its folder."""
 
 # Raised when what is in that file changes its meaning.
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -198,10 +198,8 @@ def _finish(student: _Student, source: str, teacher: Any, said: str) -> Exchange
     model = build_detector(resolve_model_config(student.config.model))
     load_strictly(model, load_checkpoint(student.checkpoint), student.checkpoint)
     loader_config = student.config.test_dataloader.copy()
-    loader_config.update(
-        batch_size=1, sampler=dict(type="DefaultSampler", shuffle=False, round_up=False)
-    )
-    loader_config.pop("batch_sampler", None)
+    # In order, every image once.
+    loader_config.sampler = dict(type="DefaultSampler", shuffle=False, round_up=False)
     loader = Runner.build_dataloader(loader_config, seed=0)
     exchange = measure_exchange(
         model.to(get_device()).eval(),

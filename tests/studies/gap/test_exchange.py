@@ -1,7 +1,9 @@
 import copy
 import json
+from itertools import chain
 from pathlib import Path
 
+import mmcv
 import pytest
 import tiny
 import torch
@@ -24,13 +26,25 @@ def detector(model, seed):
     return built.eval()
 
 
-@pytest.fixture
-def config(tmp_path):
+def crop_first_image(root):
+    """Make the first image wider than high, so that its batch pads it."""
+    file = root / "all.json"
+    content = json.loads(file.read_text())
+    image = content["images"][0]
+    image["height"] = 40
+    path = str(root / "images" / image["file_name"])
+    mmcv.imwrite(mmcv.imread(path)[:40], path)
+    file.write_text(json.dumps(content))
+
+
+@pytest.fixture(params=[1, 3])
+def config(tmp_path, request):
     write_data(tmp_path / "data")
+    crop_first_image(tmp_path / "data")
     content = config_dict(tmp_path / "data", tiny.retinanet())
     # An image is no multiple of what the preprocessor pads to.
     content["test_dataloader"]["dataset"]["pipeline"][1]["scale"] = (56, 56)
-    content["test_dataloader"]["batch_size"] = 1
+    content["test_dataloader"]["batch_size"] = request.param
     content["test_evaluator"] = dict(type="tbd.HarmonyMetric")
     return write_config(tmp_path / "config.py", content)
 
@@ -60,12 +74,16 @@ def test_detections_are_those_of_the_head_on_mixed_outputs(kind, loader, monkeyp
             outputs = [
                 side.bbox_head(side.extract_feat(data["inputs"])) for side in (student, teacher)
             ]
+        expected_of = []
         for scores, boxes in ((0, 0), (1, 0), (0, 1), (1, 1)):
             # Class scores first, then boxes, then what FCOS says of its boxes.
             mixed = [outputs[scores][0], outputs[boxes][1], *outputs[scores][2:]]
-            (expected,) = student.bbox_head.predict_by_feat(
-                *mixed, batch_img_metas=metas, cfg=student.test_cfg, rescale=True
+            expected_of.append(
+                student.bbox_head.predict_by_feat(
+                    *mixed, batch_img_metas=metas, cfg=student.test_cfg, rescale=True
+                )
             )
+        for expected in chain.from_iterable(zip(*expected_of, strict=True)):
             found = next(recorded)
             torch.testing.assert_close(found["scores"], expected.scores, rtol=1e-5, atol=1e-6)
             torch.testing.assert_close(found["bboxes"], expected.bboxes, rtol=1e-4, atol=1e-3)
@@ -80,22 +98,22 @@ def label_by(detectors, config):
     objects = []
     for batch in loader:
         for side in detectors:
-            (sample,) = side.test_step(copy.deepcopy(batch))
-            found = sample.pred_instances[::9]
-            for (x1, y1, x2, y2), label in zip(
-                found.bboxes.tolist(), found.labels.tolist(), strict=True
-            ):
-                box = [x1, y1, x2 - x1, y2 - y1]
-                objects.append(
-                    dict(
-                        id=len(objects) + 1,
-                        image_id=sample.img_id,
-                        bbox=box,
-                        area=box[2] * box[3],
-                        category_id=loader.dataset.cat_ids[label],
-                        iscrowd=0,
+            for sample in side.test_step(copy.deepcopy(batch)):
+                found = sample.pred_instances[::9]
+                for (x1, y1, x2, y2), label in zip(
+                    found.bboxes.tolist(), found.labels.tolist(), strict=True
+                ):
+                    box = [x1, y1, x2 - x1, y2 - y1]
+                    objects.append(
+                        dict(
+                            id=len(objects) + 1,
+                            image_id=sample.img_id,
+                            bbox=box,
+                            area=box[2] * box[3],
+                            category_id=loader.dataset.cat_ids[label],
+                            iscrowd=0,
+                        )
                     )
-                )
     file = Path(loader.dataset.ann_file)
     file.write_text(json.dumps(json.loads(file.read_text()) | dict(annotations=objects)))
 

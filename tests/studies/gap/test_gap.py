@@ -95,7 +95,7 @@ def test_a_measurement_that_cannot_be_read_is_made_again(comparison, content):
     kept.write_text(content)
     assert ("hd", 0) not in finished_exchanges(comparison)
     assert measure_gap(comparison) == table
-    assert json.loads(kept.read_text())["format"] == 1
+    assert json.loads(kept.read_text())["format"] == 2
 
 
 def test_gains_are_paired_by_seed():

@@ -23,7 +23,7 @@ def work_directory(root, measured=MEASURED):
         state = dict(config=f"configs/cells/{name}.py", seed=seed, fingerprint=f"{name} {seed}")
         (folder / "run.json").write_text(json.dumps(state))
         exchange = dict(own=own, teachers_scores=scores, teachers_boxes=boxes, teacher=50.0)
-        content = dict(format=1, fingerprint=f"{name} {seed}", teacher="t.pth", exchange=exchange)
+        content = dict(format=2, fingerprint=f"{name} {seed}", teacher="t.pth", exchange=exchange)
         (folder / "gap.json").write_text(json.dumps(content))
     return root
 
