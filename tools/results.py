@@ -81,7 +81,10 @@ def main() -> None:
         for folder in unfinished:
             print(f"not finished: {folder}")
     elif args.action == "collect-gap":
-        print(f"{collect_gap(args.folders, args.records)} measurements added")
+        added, unrecorded = collect_gap(args.folders, args.records)
+        print(f"{added} measurements added")
+        for run in unrecorded:
+            print(f"left out, since {args.records} does not hold the run: {run}")
     elif args.action == "compare":
         if not Path(args.records).is_file():
             raise FileNotFoundError(

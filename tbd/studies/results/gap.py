@@ -39,7 +39,9 @@ class GapRecord:
     teacher: float
 
 
-def collect_gap(folders: Sequence[str | os.PathLike[str]], records: str | os.PathLike[str]) -> int:
+def collect_gap(
+    folders: Sequence[str | os.PathLike[str]], records: str | os.PathLike[str]
+) -> tuple[int, list[str]]:
     """Record what ``tbd gap`` measured in work directories of comparisons.
 
     Args:
@@ -48,16 +50,17 @@ def collect_gap(folders: Sequence[str | os.PathLike[str]], records: str | os.Pat
             ``gap/<set>.jsonl`` beside it.
 
     Returns:
-        How many measurements were added.
+        How many measurements were added, and the runs that were measured and are not recorded,
+        which are left out.
 
     Raises:
         FileNotFoundError: A folder holds no measurement.
-        ValueError: A run is not among the records, or was measured before with another result.
+        ValueError: A run was measured before with another result.
     """
     runs = {(record.name, record.seed): record for record in read_records(records)}
     target = _target(records)
     known = {(gap.name, gap.seed): gap for gap in read_gaps(target)}
-    count = len(known)
+    count, strange = len(known), []
     for folder in folders:
         measured = finished_exchanges(folder)
         if not measured:
@@ -65,10 +68,8 @@ def collect_gap(folders: Sequence[str | os.PathLike[str]], records: str | os.Pat
         for (name, seed), exchange in measured.items():
             run = runs.get((name, seed))
             if run is None:
-                raise ValueError(
-                    f"{folder}: {name}, seed {seed}, is not recorded in {records}; record the "
-                    "run first, by tools/results.py collect."
-                )
+                strange.append(f"{name}, seed {seed}")
+                continue
             gap = GapRecord(name, run.config_hash, seed, **_rounded(exchange))
             old = known.setdefault((name, seed), gap)
             if old != gap:
@@ -80,7 +81,7 @@ def collect_gap(folders: Sequence[str | os.PathLike[str]], records: str | os.Pat
         lines = [json.dumps(asdict(gap), ensure_ascii=False) for gap in known.values()]
         target.parent.mkdir(exist_ok=True)
         write_file(target, "\n".join(lines) + "\n")
-    return len(known) - count
+    return len(known) - count, strange
 
 
 def read_gaps(path: str | os.PathLike[str]) -> list[GapRecord]:
