@@ -7,9 +7,12 @@ Example::
 
 import argparse
 
+from mmengine.device import get_device
+
 from tbd.cli import values
 from tbd.cli.options import add_cfg_options, add_launcher, take_rank
 from tbd.engine import train
+from tbd.engine.freed_memory import keep_freed_memory
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Train."""
     take_rank(args)
+    if get_device() == "cpu":
+        keep_freed_memory()
     train(
         args.config,
         args.work_dir,
