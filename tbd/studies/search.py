@@ -90,17 +90,16 @@ def search(
     root = Path(work_dir)
     weights = _weights(config, keys)
     _check_options(options, weights)
-    # Before anything is written: the options may be wrong.
+    # Before anything is written: options and teacher may be wrong.
     make_run(config, SEARCH_SEEDS[0], root, options)
+    teacher_run = None if teacher is None else make_run(teacher, teacher_seed, root, options)
     planned = []
     for factor in factors(trials, step):
         scaled = {key: factor * weight for key, weight in weights.items()}
         planned.append(Trial(factor, _write_config(config, factor, scaled, root), scaled, {}))
         # Before anything is trained: what is wrong with a config shows here.
         load_config(planned[-1].config)
-    teacher_run = None
-    if teacher is not None:
-        teacher_run = make_run(teacher, teacher_seed, root, options)
+    if teacher_run is not None:
         finish_run(teacher_run)
 
     def train(trial: Trial, seed: int) -> Trial:
