@@ -96,7 +96,10 @@ def read_gaps(path: str | os.PathLike[str]) -> list[GapRecord]:
     names = {field.name for field in fields(GapRecord)}
     found = []
     for number, line in enumerate(file.read_text().splitlines(), 1):
-        content: Any = json.loads(line)
+        try:
+            content: Any = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"{file}, line {number}: not JSON, {error}.") from error
         if not isinstance(content, dict) or content.keys() != names:
             raise ValueError(f"{file}, line {number}: has {content}, not {sorted(names)}.")
         found.append(GapRecord(**content))

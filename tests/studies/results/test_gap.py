@@ -84,7 +84,10 @@ def test_what_is_no_measurement_is_named(tmp_path, records):
         collect_gap([tmp_path], records)
     file = tmp_path / "gaps.jsonl"
     file.write_text('{"name": "plain"}\n')
-    with pytest.raises(ValueError, match=r"gaps\.jsonl, line 1"):
+    with pytest.raises(ValueError, match=r"gaps\.jsonl, line 1: has"):
+        read_gaps(file)
+    file.write_text('{"name": \n')
+    with pytest.raises(ValueError, match=r"gaps\.jsonl, line 1: not JSON"):
         read_gaps(file)
 
 
