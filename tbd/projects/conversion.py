@@ -1,8 +1,9 @@
 """Pascal VOC and YOLO annotations, read by supervision and turned into COCO's format."""
 
 import json
+import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tbd.projects.label_check import check_voc_labels, check_yolo_labels, class_
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _SPLITS = {"train": ("train",), "val": ("val", "valid", "validation")}
+_BACKGROUND = "count as background"
 
 
 def read_voc(root: Path, files: Sequence[Path]) -> tuple[dict[str, Annotations], list[str]]:
@@ -20,29 +22,39 @@ def read_voc(root: Path, files: Sequence[Path]) -> tuple[dict[str, Annotations],
 
     Args:
         root: Folder of the data.
-        files: Its ``.xml`` files. Those of one folder are one set, named train or val by that
-            folder or by the lists in ``ImageSets/Main``.
+        files: Its ``.xml`` files. They are one set, or, where they lie in several folders, the sets
+            train and val by the names of these, or by the lists in ``ImageSets/Main``.
 
     Returns:
         Name of the split, empty for a single one, → annotations; and what is worth a note.
     """
     convert = _supervision().DetectionDataset.from_pascal_voc
     check_voc_labels(files)
-    parts, notes = {}, []
-    folders = sorted({file.parent for file in files})
-    for folder in folders:
-        names = [file.stem for file in files if file.parent == folder]
-        images = _images_beside(folder, names, root)
-        notes += _orphans(folder, set(names), images)
-        part = _converted(convert, images, folder)
-        part = part.with_classes(sorted(part.classes))
-        name = _split_of(folder, root) if len(folders) > 1 else ""
-        if name is None:
-            continue
-        parts[name] = part
+    stems: dict[Path, set[str]] = {}
+    for file in sorted(files):
+        stems.setdefault(file.parent, set()).add(file.stem)
+    images = {folder: _images_beside(folder, sorted(stems[folder]), root) for folder in stems}
+    notes: list[str] = []
+    found: dict[str, list[Annotations]] = {}
+    for place in dict.fromkeys(images.values()):
+        folders = [folder for folder in stems if images[folder] == place]
+        shared = len(folders) > 1
+        annotated = set().union(*(stems[folder] for folder in folders))
+        where = ", ".join(map(str, folders))
+        notes += _orphans(where, annotated, place, "are left out" if shared else _BACKGROUND)
+        for folder in folders:
+            name = _split_of(folder, root) if len(stems) > 1 else ""
+            if name is None:
+                continue
+            part = _converted(convert, place, folder)
+            if shared:
+                names = [str(image["file_name"]) for image in part.content["images"]]
+                part = _subset(part, {n for n in names if Path(n).stem in stems[folder]})
+            found.setdefault(name, []).append(part)
+    parts = {name: _joined(some) for name, some in found.items()}
+    parts = {name: part.with_classes(sorted(part.classes)) for name, part in parts.items()}
     if set(parts) == {""}:
-        listed = _listed(root)
-        parts = {name: _subset(parts[""], stems) for name, stems in listed.items()} or parts
+        parts = _by_lists(root, parts[""], notes) or parts
     return _same_classes(parts), notes
 
 
@@ -70,23 +82,28 @@ def read_yolo(root: Path, files: Sequence[Path]) -> tuple[dict[str, Annotations]
     ((file, content),) = named.items()
     convert = _supervision().DetectionDataset.from_yolo
     classes = class_names(content["names"], file, content.get("nc"))
+    splits = {name: _yolo_images(file, content, root, words) for name, words in _SPLITS.items()}
+    if not any(splits.values()):
+        splits = {"": _images_at(root / "images", ())}
     parts, notes = {}, []
-    for name, words in _SPLITS.items():
-        images = _yolo_images(file, content, root, words)
-        if images is None:
-            continue
-        labels = _swapped(images, root)
-        texts = sorted(labels.glob("*.txt"))
-        notes += _orphans(labels, {text.stem for text in texts}, images)
-        check_yolo_labels(texts, classes)
-        parts[name] = _converted(convert, images, labels, file)
+    for name, images in splits.items():
+        found = []
+        for folder in sorted({image.parent for image in images}):
+            own = {image.name for image in images if image.parent == folder}
+            labels = _swapped(folder)
+            texts = sorted(labels.glob("*.txt"))
+            notes += _orphans(str(labels), {text.stem for text in texts}, folder, _BACKGROUND)
+            check_yolo_labels(texts, classes)
+            found.append(_subset(_converted(convert, folder, labels, file), own))
+        if found:
+            parts[name] = _joined(found)
     if not parts:
         given = {word: content.get(word) for words in _SPLITS.values() for word in words}
         raise FileNotFoundError(
             f"{file}: there are no images where train={given['train']!r} and "
             f"val={given['val'] or given['valid']!r} say, nor in {root / 'images'}."
         )
-    return _same_classes(parts), notes
+    return _same_classes(parts), list(dict.fromkeys(notes))
 
 
 def _read_yaml(file: Path) -> Any:
@@ -129,7 +146,34 @@ def _as_coco(dataset: Any, images: Path) -> Annotations:
     content["categories"] = [
         {"id": category["id"], "name": category["name"]} for category in content["categories"]
     ]
+    for annotation in content["annotations"]:
+        # That of a polygon with a hole or of several parts; neither format has crowds.
+        annotation["iscrowd"] = 0
     return Annotations(content, images)
+
+
+def _joined(parts: Sequence[Annotations]) -> Annotations:
+    """One set of several, each with images in a folder of its own."""
+    if len(parts) == 1:
+        return parts[0]
+    folder = Path(os.path.commonpath([part.images for part in parts]))
+    classes = tuple(dict.fromkeys(name for part in parts for name in part.classes))
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for part in parts:
+        numbers = {}
+        for image in part.content["images"]:
+            numbers[image["id"]] = len(images) + 1
+            name = (part.images / image["file_name"]).relative_to(folder).as_posix()
+            images.append({**image, "id": len(images) + 1, "file_name": name})
+        annotations += [
+            {**box, "id": len(annotations) + number, "image_id": numbers[box["image_id"]]}
+            for number, box in enumerate(part.with_classes(classes).content["annotations"], 1)
+        ]
+    categories = parts[0].with_classes(classes).content["categories"]
+    return Annotations(
+        {"images": images, "annotations": annotations, "categories": categories}, folder
+    )
 
 
 def _same_classes(parts: dict[str, Annotations]) -> dict[str, Annotations]:
@@ -139,22 +183,35 @@ def _same_classes(parts: dict[str, Annotations]) -> dict[str, Annotations]:
     return {name: part.with_classes(classes) for name, part in parts.items()}
 
 
-def _subset(part: Annotations, stems: set[str]) -> Annotations:
-    images = [i for i in part.content["images"] if Path(i["file_name"]).stem in stems]
+def _subset(part: Annotations, names: Container[str]) -> Annotations:
+    images = [image for image in part.content["images"] if image["file_name"] in names]
     ids = {image["id"] for image in images}
     boxes = [a for a in part.content["annotations"] if a["image_id"] in ids]
     return Annotations({**part.content, "images": images, "annotations": boxes}, part.images)
 
 
-def _listed(root: Path) -> dict[str, set[str]]:
-    """Stems of the images of each split, by the lists of Pascal VOC."""
-    found = {}
-    for name in _SPLITS:
-        for file in root.rglob(f"ImageSets/Main/{name}.txt"):
-            found[name] = {
-                line.split()[0] for line in file.read_text().splitlines() if line.strip()
-            }
-    return found if len(found) == len(_SPLITS) else {}
+def _by_lists(root: Path, whole: Annotations, notes: list[str]) -> dict[str, Annotations]:
+    """The splits that lists of Pascal VOC name, empty where one of them has none."""
+    names = {}
+    for image in whole.content["images"]:
+        path = Path(image["file_name"])
+        names[image["file_name"]] = {path.stem, f"{(whole.images / path).parent.name}/{path.stem}"}
+    chosen: dict[str, set[str]] = {}
+    found = []
+    for split in _SPLITS:
+        for file in sorted(root.rglob(f"ImageSets/Main/{split}.txt")):
+            lines = file.read_text(encoding="utf-8").splitlines()
+            listed = {line.split()[0] for line in lines if line.strip()}
+            own = [name for name in names if (whole.images / name).is_relative_to(file.parents[2])]
+            chosen.setdefault(split, set()).update(name for name in own if names[name] & listed)
+            if lost := sorted(listed.difference(*(names[name] for name in own))):
+                found.append(f"{file} lists {counted(lost, 'image')} not there: {shown(lost)}")
+    if len(chosen) < len(_SPLITS):
+        return {}
+    if rest := sorted(set(names).difference(*chosen.values())):
+        found.append(f"{counted(rest, 'image')} in neither list are left out: {shown(rest)}")
+    notes += found
+    return {split: _subset(whole, own) for split, own in chosen.items()}
 
 
 def _split_of(folder: Path, root: Path) -> str | None:
@@ -180,25 +237,54 @@ def _images_beside(folder: Path, names: Sequence[str], root: Path) -> Path:
 
 def _yolo_images(
     file: Path, content: dict[str, Any], root: Path, words: Sequence[str]
-) -> Path | None:
-    given = [str(content[word]) for word in words if isinstance(content.get(word), str)]
-    inside = str(content.get("path", "."))
-    places = [
-        base / inner / name
-        for name in given
-        for base in (file.parent, file.parent / inside, root)
-        for inner in (".", "..")
-    ]
+) -> list[Path]:
+    """Images of a split: of folders, with those inside, or of lists."""
+    bases = (file.parent, file.parent / str(content.get("path", ".")), root)
+    found, missing = [], []
+    for word in words:
+        given = content.get(word) or []
+        for name in given if isinstance(given, list) else [given]:
+            places = (base / inner / str(name) for base in bases for inner in (".", ".."))
+            images = next(filter(None, (_images_at(place, bases) for place in places)), [])
+            found += images
+            if not images:
+                missing.append(str(name))
+    if found and missing:
+        raise FileNotFoundError(
+            f"{file}: {words[0]} names {shown(missing)}, where there are no images; correct the "
+            "path, or take it out."
+        )
     # Folders that were moved since the file was written.
-    places += [root / a / b for w in words for a, b in ((w, "images"), ("images", w), (w, "."))]
-    places += [root / Path(name).parent.name / Path(name).name for name in given]
-    for place in places:
-        if place.is_dir() and any(f.suffix.lower() in IMAGE_SUFFIXES for f in place.iterdir()):
-            return place.resolve()
-    return None
+    moved = [root / a / b for w in words for a, b in ((w, "images"), ("images", w), (w, "."))]
+    moved += [root / Path(name).parent.name / Path(name).name for name in missing]
+    return found or next(filter(None, (_images_at(place, ()) for place in moved)), [])
 
 
-def _swapped(images: Path, root: Path) -> Path:
+def _images_at(place: Path, bases: Sequence[Path]) -> list[Path]:
+    """Images below a folder, or those that a text lists by their paths from one of some folders."""
+    # Not resolved: the labels of a linked folder lie beside the link.
+    place = Path(os.path.abspath(place))
+    if place.is_dir():
+        return sorted(f for f in place.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES)
+    if place.suffix != ".txt" or not place.is_file():
+        return []
+    listed, missing = [], []
+    for line in filter(None, map(str.strip, place.read_text(encoding="utf-8").splitlines())):
+        paths = [Path(os.path.abspath(base / line)) for base in (place.parent, *bases)]
+        path = next((path for path in paths if path.is_file()), None)
+        if path is None:
+            missing.append(line)
+        else:
+            listed.append(path)
+    if missing:
+        raise FileNotFoundError(
+            f"{place} lists {counted(missing, 'image')} that are not there: {shown(missing)}. Add "
+            "them, or take them out."
+        )
+    return listed
+
+
+def _swapped(images: Path) -> Path:
     """The folder of labels of a folder of images: the same path with another word."""
     parts = list(images.parts)
     for index in range(len(parts) - 1, -1, -1):
@@ -214,7 +300,7 @@ def _swapped(images: Path, root: Path) -> Path:
     return labels
 
 
-def _orphans(annotations: Path, stems: set[str], images: Path) -> list[str]:
+def _orphans(annotations: str, stems: set[str], images: Path, fate: str) -> list[str]:
     """Refuse annotations without image; note images without annotation."""
     pictures = {f.stem for f in images.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES}
     lost = sorted(stems - pictures)
@@ -226,10 +312,7 @@ def _orphans(annotations: Path, stems: set[str], images: Path) -> list[str]:
     bare = sorted(pictures - stems)
     if not bare:
         return []
-    return [
-        f"{counted(bare, 'image')} of {images} without annotations count as background: "
-        f"{shown(bare)}"
-    ]
+    return [f"{counted(bare, 'image')} of {images} without annotations {fate}: {shown(bare)}"]
 
 
 def _suffixes() -> Sequence[str]:

@@ -1,6 +1,7 @@
 """Looking at a folder of annotated images: its format, its splits."""
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,10 +130,14 @@ def _image_folder(root: Path, file: Path, images: Sequence[dict[str, Any]], name
     wanted = [str(image["file_name"]) for image in images[:TRIED]]
     near = (file.parent, file.parent.parent, root)
     folders = [base / inside for base in near for inside in (".", "images", name)]
+    found: dict[Path, tuple[bool, int]] = {}
     for folder in (f for f in folders if f.is_dir()):
         for place in (folder, *sorted(p for p in folder.iterdir() if p.is_dir())):
-            if any((place / image).is_file() for image in wanted):
-                return place
+            if count := sum((place / image).is_file() for image in wanted):
+                # Images of two splits often have the same names, each in a folder of its own.
+                found.setdefault(place, (split_name(place / "image") == name, count))
+    if found:
+        return max(found, key=lambda place: found[place])
     raise FileNotFoundError(
         f"{file}: its images, {shown(wanted)}, are nowhere in {root}; put them into "
         f"{root / 'images'}."
@@ -169,6 +174,15 @@ def _remarks(train: Annotations, val: Annotations) -> Iterable[str]:
                 f"{counted(outside, 'box', 'boxes')} of {name} out of the image in part, which "
                 f"MMDetection clips: ids {shown(outside)}"
             )
+    files = [
+        {os.path.abspath(part.images / image["file_name"]) for image in part.content["images"]}
+        for part in (train, val)
+    ]
+    if twice := sorted(files[0] & files[1]):
+        yield (
+            f"{counted(twice, 'image')} of val are in train too, so that its AP says little of "
+            f"other images: {shown(twice)}"
+        )
     if len(train.classes) > 1000:
         yield (
             f"{len(train.classes):,} classes: the last layer of a head grows with their number, "

@@ -63,6 +63,21 @@ def test_coco_files_with_splits_stay_as_they_are(coco):
     assert boxes_of(found.val) == boxes_of(found.train)
 
 
+def test_images_of_two_splits_may_have_the_same_names(coco):
+    content = json.loads((coco / "all.json").read_text())
+    (coco / "all.json").unlink()
+    (coco / "annotations").mkdir()
+    for name in ("train", "val"):
+        (coco / "annotations" / f"{name}.json").write_text(json.dumps(content))
+        shutil.copytree(coco / "images", coco / f"{name}2017")
+    shutil.rmtree(coco / "images")
+    found = read_data(coco, 0.2, 0)
+    assert (found.train.images.name, found.val.images.name) == ("train2017", "val2017")
+    assert not any("are in train too" in note for note in found.notes)
+    shutil.rmtree(coco / "val2017")
+    assert any("10 images of val are in train too" in n for n in read_data(coco, 0.2, 0).notes)
+
+
 def test_pascal_voc_gives_the_same_boxes(coco, tmp_path):
     voc = as_voc(coco, tmp_path / "voc")
     found = read_data(voc, 0.2, 0)
@@ -82,6 +97,100 @@ def test_yolo_gives_the_same_boxes(coco, tmp_path):
     found = read_data(as_yolo(coco, tmp_path / "a folder, ünnamed"), 0.2, 0)
     assert (found.kind, found.train.classes) == ("YOLO", CLASSES)
     assert (len(found.train.sizes()), len(found.val.sizes())) == (7, 3)
+    assert_same(boxes_of(found.train) | boxes_of(found.val), truth(coco))
+
+
+def test_folders_of_pascal_voc_are_joined(coco, tmp_path):
+    voc = as_voc(coco, tmp_path / "voc")
+    for number in range(10):
+        folder = voc / ("day" if number % 3 else "night")
+        folder.mkdir(exist_ok=True)
+        shutil.move(voc / "JPEGImages" / f"{number}.png", folder)
+        shutil.move(voc / "Annotations" / f"{number}.xml", folder)
+    found = read_data(voc, 0.2, 0)
+    names = {name.partition("/")[2]: name for name in boxes_of(found.train) | boxes_of(found.val)}
+    assert (names["3.png"], names["4.png"]) == ("night/3.png", "day/4.png")
+    both = boxes_of(found.train) | boxes_of(found.val)
+    assert_same({short: both[name] for short, name in names.items()}, truth(coco))
+    # Every annotation has an id of its own, over both folders.
+    ids = [a["id"] for part in (found.train, found.val) for a in part.content["annotations"]]
+    assert len(set(ids)) == len(ids) == 20
+
+
+def test_images_beside_the_annotations_of_two_splits_are_in_one_of_them(coco, tmp_path):
+    voc = as_voc(coco, tmp_path / "voc")
+    for number in range(10):
+        folder = voc / "Annotations" / ("val" if number < 3 else "train")
+        folder.mkdir(exist_ok=True)
+        shutil.move(voc / "JPEGImages" / f"{number}.png", voc)
+        shutil.move(voc / "Annotations" / f"{number}.xml", folder)
+    (voc / "Annotations" / "train" / "9.xml").unlink()
+    found = read_data(voc, 0.2, 0)
+    assert set(boxes_of(found.val)) == {"0.png", "1.png", "2.png"}
+    assert set(boxes_of(found.train)) == {f"{number}.png" for number in range(3, 9)}
+    assert any("1 image of" in note and "are left out: 9" in note for note in found.notes)
+
+
+def test_lists_of_pascal_voc_that_do_not_fit_are_noted(coco, tmp_path):
+    voc = as_voc(coco, tmp_path / "voc")
+    lists = voc / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("0\n1 -1\nJPEGImages/2\nlost\n")
+    (lists / "val.txt").write_text("2\n3\n")
+    found = read_data(voc, 0.2, 0)
+    assert set(boxes_of(found.train)) == {"0.png", "1.png", "2.png"}
+    notes = " / ".join(found.notes)
+    assert "train.txt lists 1 image not there: lost" in notes
+    assert "6 images in neither list are left out: 4.png, 5.png, 6.png and 3 more" in notes
+    assert "1 image of val are in train too" in notes
+
+
+def test_images_of_yolo_in_folders_inside_are_read(coco, tmp_path):
+    yolo = as_yolo(coco, tmp_path / "yolo")
+    for kind, suffix in (("images", "png"), ("labels", "txt")):
+        (yolo / kind / "train" / "night").mkdir()
+        for number in (0, 4):
+            source = yolo / kind / "train" / f"{number}.{suffix}"
+            source.rename(source.parent / "night" / source.name)
+    found = read_data(yolo, 0.2, 0)
+    assert "night/4.png" in boxes_of(found.train)
+    both = boxes_of(found.train) | boxes_of(found.val)
+    assert_same({name.rpartition("/")[2]: boxes for name, boxes in both.items()}, truth(coco))
+
+
+def test_lists_of_folders_and_of_images_of_yolo_are_read(coco, tmp_path):
+    yolo = as_yolo(coco, tmp_path / "yolo")
+    names = f"names: [{', '.join(CLASSES)}]\n"
+    (yolo / "data.yaml").write_text("train: [images/train, images/val]\nval: images/val\n" + names)
+    found = read_data(yolo, 0.2, 0)
+    assert (len(found.train.sizes()), len(found.val.sizes())) == (10, 3)
+    (yolo / "data.yaml").write_text("train: a.txt\nval: b.txt\n" + names)
+    (yolo / "a.txt").write_text("./images/train/0.png\nimages/val/8.png\n")
+    (yolo / "b.txt").write_text(f"{yolo}/images/train/1.png\n\n")
+    found = read_data(yolo, 0.2, 0)
+    assert set(boxes_of(found.train)) == {"train/0.png", "val/8.png"}
+    assert_same(boxes_of(found.val), {"1.png": truth(coco)["1.png"]})
+    (yolo / "b.txt").write_text("images/train/1.png\nimages/train/77.png\n")
+    with pytest.raises(FileNotFoundError, match=r"b\.txt lists 1 image .*: images/train/77\.png"):
+        read_data(yolo, 0.2, 0)
+    (yolo / "data.yaml").write_text("train: [images/train, images/lost]\n" + names)
+    with pytest.raises(FileNotFoundError, match="train names images/lost, where there are no im"):
+        read_data(yolo, 0.2, 0)
+
+
+def test_a_yaml_of_yolo_may_name_nothing_but_classes(coco, tmp_path):
+    yolo = as_yolo(coco, tmp_path / "yolo")
+    for kind in ("images", "labels"):
+        for file in (yolo / kind).glob("*/*"):
+            file.rename(yolo / kind / file.name)
+        shutil.rmtree(yolo / kind / "train")
+        shutil.rmtree(yolo / kind / "val")
+    (yolo / "data.yaml").write_text(f"names: [{', '.join(CLASSES)}]\n")
+    # A folder that is a link has its labels beside the link.
+    (yolo / "images").rename(tmp_path / "elsewhere")
+    (yolo / "images").symlink_to(tmp_path / "elsewhere")
+    found = read_data(yolo, 0.2, 0)
+    assert (len(found.train.sizes()), len(found.val.sizes())) == (8, 2)
     assert_same(boxes_of(found.train) | boxes_of(found.val), truth(coco))
 
 
@@ -199,6 +308,16 @@ def test_numbered_names_and_lines_with_a_confidence_or_a_polygon_are_read(coco, 
     file.write_text("1 .5 .5 .5 .25 .9\n0 .25 .25 .5 .25 .5 .5\n")
     found = boxes_of(read_data(yolo, 0.2, 0).train)["0.png"]
     assert found == [(CLASSES[0], 16, 16, 16, 16), (CLASSES[1], 16, 24, 32, 16)]
+
+
+def test_a_polygon_with_a_hole_is_an_object_and_no_crowd(coco, tmp_path):
+    yolo = as_yolo(coco, tmp_path / "yolo")
+    ring = "0 .1 .1 .9 .1 .9 .9 .1 .9 .1 .1 .3 .3 .3 .7 .7 .7 .7 .3 .3 .3"
+    (yolo / "labels" / "train" / "0.txt").write_text(ring)
+    found = read_data(yolo, 0.2, 0).train.content
+    (image,) = [image["id"] for image in found["images"] if image["file_name"] == "0.png"]
+    (box,) = [box for box in found["annotations"] if box["image_id"] == image]
+    assert (box["iscrowd"], isinstance(box["segmentation"], dict)) == (0, True)
 
 
 @pytest.mark.parametrize(
