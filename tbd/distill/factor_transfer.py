@@ -30,7 +30,7 @@ CONVOLUTIONS = 3
 def factor_transfer_loss(factor_s: Tensor, factor_t: Tensor, p: int) -> Tensor:
     """Distance of two factors, each of length 1.
 
-    ‖F_T/‖F_T‖₂ − F_S/‖F_S‖₂‖_p for each image; Kim et al. (arXiv 1802.04977), equation 3.
+    ‖F_T/‖F_T‖₂ − F_S/‖F_S‖₂‖_p for each image; Kim et al. (arXiv 1802.04977).
 
     Args:
         factor_s: Factor of the student [N, C, H, W], or of any other shape.
@@ -145,6 +145,11 @@ class FactorTransfer(DistillationTerm):
     def fixed(self) -> bool:
         """Whether the paraphraser never learns in this run."""
         return self.paraphraser_ckpt is not None or self.allow_random_paraphraser
+
+    @property
+    def teaches(self) -> bool:
+        """Not while the paraphraser learns."""
+        return not self._paraphrasing
 
     def connect(self, student: DetectorSpec, teacher: DetectorSpec) -> None:
         """Create a paraphraser and a translator per pyramid level.

@@ -94,6 +94,11 @@ class DistillationTerm(nn.Module, ABC):
         """Leave the weight to the wrapper; it is kept in checkpoints."""
         self.register_buffer("auto_weight", torch.zeros(()))
 
+    @property
+    def teaches(self) -> bool:
+        """Whether the losses reach the student at the moment; automatic weights wait for it."""
+        return True
+
     def connect(self, student: DetectorSpec, teacher: DetectorSpec) -> None:
         """Check that the pair suits the term and create its layers.
 

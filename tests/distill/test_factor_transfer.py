@@ -263,6 +263,25 @@ def untrained_model(**options):
     return MODELS.build(tiny.wrapper(distill=dict(ft=term))).train()
 
 
+def test_an_automatic_weight_waits_for_the_transfer():
+    torch.manual_seed(0)
+    term = dict(type="tbd.FactorTransfer", loss_weight="auto")
+    model = MODELS.build(tiny.wrapper(distill=dict(ft=term))).train()
+    model.balance._auto._iterations = 2
+    model.terms["ft"].set_phase(paraphrasing=True)
+    for _ in range(3):
+        losses = model(**tiny.batch(model), mode="loss")
+    assert losses["ft.loss_reconstruction"] == losses["ft.raw_reconstruction"] > 0
+    model.terms["ft"].set_phase(paraphrasing=False)
+    for _ in range(2):
+        model(**tiny.batch(model), mode="loss")
+    assert model.terms["ft"].auto_weight > 0
+    model.balance.request_gradients()
+    model(**tiny.batch(model), mode="loss")
+    norms = model.balance.gradient_norms
+    assert norms["ft"] == pytest.approx(norms["student"], rel=1e-3)
+
+
 def test_an_untrained_paraphraser_is_refused():
     model = untrained_model()
     with pytest.raises(RuntimeError, match=r"not trained, nothing says.*ParaphraserPhaseHook"):
