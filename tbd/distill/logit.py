@@ -80,7 +80,7 @@ class LogitDistillation(DistillationTerm):
     at least 1):
 
     * ``"quality_focal"``: Σ_classes BCE(σ(s), σ(t))·|σ(s) − σ(t)|^β, Quality
-      Focal Loss (Li et al., arXiv 2006.04388, eq. 3) with the teacher's score
+      Focal Loss (Li et al., arXiv 2006.04388) with the teacher's score
       as the quality;
     * ``"sigmoid"``: T²·Σ_classes BCE(σ(s / T), σ(t / T));
     * ``"softmax"``: T²·KL between softmaxes over the classes, with the

@@ -63,7 +63,7 @@ def quality_focal_distillation_loss(logits_s: Tensor, logits_t: Tensor, beta: fl
     """Cross-entropy with the teacher's probability, weighted by how far the two are apart.
 
     BCE(σ(s), σ(t))·|σ(s) − σ(t)|^β. It is Quality Focal Loss (Li et al., arXiv
-    2006.04388, eq. 3) with the teacher's score as the quality. The weight
+    2006.04388) with the teacher's score as the quality. The weight
     carries a gradient, as it does there.
 
     Args:
@@ -84,7 +84,7 @@ def quality_focal_distillation_loss(logits_s: Tensor, logits_t: Tensor, beta: fl
 def quality_focal_loss(logits: Tensor, target: Tensor, beta: float) -> Tensor:
     """Cross-entropy with a probability, weighted by how far the prediction is from it.
 
-    BCE(σ(x), q)·|σ(x) − q|^β, Quality Focal Loss (Li et al., arXiv 2006.04388, eq. 3).
+    BCE(σ(x), q)·|σ(x) − q|^β, Quality Focal Loss (Li et al., arXiv 2006.04388).
 
     Args:
         logits: The x, any shape.
