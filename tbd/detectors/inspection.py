@@ -126,6 +126,7 @@ def _inspect_head(
         prior_offset=adapter.prior_offset,
         encoding=adapter.encoding,
         bins=adapter.bins,
+        strides=adapter.strides and tuple((down, across) for across, down in adapter.strides),
         **_inspect_towers(head, features),
     ), ""
 

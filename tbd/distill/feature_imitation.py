@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tbd.distill.checks import check_feature_maps, check_not_negative
 from tbd.distill.feature_term import FeatureTerm
-from tbd.distill.gt_masks import near_object_masks, object_masks
+from tbd.distill.gt_masks import background_masks, near_object_masks, object_masks
 from tbd.distill.reduction import normalizer
 from tbd.distill.spec import DetectorSpec
 from tbd.distill.view import View
@@ -73,12 +73,13 @@ class FeatureImitation(FeatureTerm):
     The public code adapts by a 3×3 convolution and a ReLU also where the widths
     agree, ``adaptation="conv3x3_relu"``.
 
-    ``"decoupled"``: the cells that objects cover and those of the background,
-    each with a mean and a weight of its own; DeFeat (Guo et al., CVPR 2021,
-    arXiv 2103.14475), its part on features. As in the paper every object counts
-    on every level; the public code takes but one level for each. Its weights, 3
-    and for the background 12 on the mean of the levels, are ``loss_weight=0.6``
-    and ``background_weight=4`` on the sum of five. Its adaptation is ``"conv3x3"``.
+    ``"decoupled"``: the cells that objects cover and those of the background
+    (without ignored regions), each with a mean and a weight of its own; DeFeat
+    (Guo et al., CVPR 2021, arXiv 2103.14475), its part on features. As in the
+    paper every object counts on every level; the public code takes but one level
+    for each. Its weights, 3 and for the background 12 on the mean of the levels,
+    are ``loss_weight=0.6`` and ``background_weight=4`` on the sum of five. Its
+    adaptation is ``"conv3x3"``.
 
     Args:
         loss_weight: Factor on the sum over the levels.
@@ -173,11 +174,10 @@ class FeatureImitation(FeatureTerm):
             teacher = replace(teacher, features=_outputs(teacher, self.teacher_modules))
         pairs = self.pairs(student, teacher)
         if self.region == "decoupled":
-            objects = object_masks(student)
             return {
-                "loss_object": self._loss(pairs, objects),
+                "loss_object": self._loss(pairs, object_masks(student)),
                 "loss_background": self.background_weight
-                * self._loss(pairs, [1 - mask for mask in objects]),
+                * self._loss(pairs, background_masks(student)),
             }
         if self.region == "near_objects":
             return {"loss_feature": self._loss(pairs, near_object_masks(student, self.near_ratio))}

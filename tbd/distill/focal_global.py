@@ -94,7 +94,7 @@ class FocalGlobalDistillation(FeatureTerm):
     background). L_global is the mean over the images of the summed squared
     difference of the features to which a
     :class:`~tbd.modules.global_context.GlobalContextPair` has added their
-    context. An image without objects is all background.
+    context. An image without objects is all background, but for ignored regions.
 
     The defaults are those for RetinaNet and GFL. FCOS and RepPoints: 1.6e-3,
     8e-4, 8e-4, 8e-6, with a temperature of 0.8 for FCOS; two-stage detectors:

@@ -66,6 +66,13 @@ class GroundTruth:
             input_size=size,
         )
 
+    def occupied(self) -> list[Tensor]:
+        """For each image, boxes [G + K, 4] of what is no background: objects, ignored regions."""
+        return [
+            torch.cat([boxes, ignored.to(boxes)])
+            for boxes, ignored in zip(self.boxes, self.ignored, strict=True)
+        ]
+
     def select_classes(self, classes: Sequence[int]) -> "GroundTruth":
         """See objects of some of the classes, numbered in the order given; ignore the others."""
         boxes, labels, ignored = [], [], []

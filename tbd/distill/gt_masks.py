@@ -1,5 +1,6 @@
 """Which cells of a feature map belong to objects, from the boxes of the ground truth."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,8 +24,8 @@ class ScaledMasks:
     Attributes:
         foreground: [N, H, W]; 1 / (cells of the object) inside an object, that
             of the smallest where objects overlap, 0 outside of all.
-        background: [N, H, W]; 1 / (cells outside of all objects of the image)
-            there, 0 inside an object.
+        background: [N, H, W]; 1 / (cells of the image's background) there, 0 inside
+            an object or an ignored region.
     """
 
     foreground: Tensor
@@ -57,6 +58,8 @@ def scaled_mask(gt: GroundTruth, size: tuple[int, int], stretch_boxes: bool = Fa
     An object has the cells from ⌊x1⌋ to ⌈x2⌉ and from ⌊y1⌋ to ⌈y2⌉, both
     included, coordinates being in cells, as the public code of FGD (Yang et
     al., CVPR 2022) has it. Cells outside of the map count in the object's size.
+    The cells of ignored regions, found alike, are no background; that code does
+    not know such regions and counts them as background.
 
     Args:
         gt: Ground truth of the batch.
@@ -69,19 +72,19 @@ def scaled_mask(gt: GroundTruth, size: tuple[int, int], stretch_boxes: bool = Fa
         The weights, float32.
     """
     height, width = size
-    masks = []
-    for boxes, image_size in zip(gt.boxes, gt.image_sizes, strict=True):
+    masks, occupied = [], []
+    for boxes, objects, image_size in zip(gt.occupied(), gt.boxes, gt.image_sizes, strict=True):
         shown = image_size if stretch_boxes else gt.input_size
         scale = boxes.new_tensor([width / shown[1], height / shown[0]]).repeat(2)
         cells = boxes.detach() * scale
         low, high = cells[:, :2].floor(), cells[:, 2:].ceil()
         area = (high + 1 - low).clamp(min=1).prod(dim=1)
         inside = _inside(low, high, size)
-        # Zeros as one more object, for images without any.
-        weights = torch.cat([inside / area[:, None, None], inside.new_zeros(1, height, width)])
-        masks.append(weights.amax(dim=0))
+        weights = inside / area[:, None, None]
+        masks.append(_largest(weights[: len(objects)]))
+        occupied.append(_largest(inside))
     foreground = torch.stack(masks).float()
-    outside = (foreground == 0).float()
+    outside = 1 - torch.stack(occupied).float()
     background = outside / outside.sum(dim=(1, 2), keepdim=True).clamp(min=1)
     return ScaledMasks(foreground, background)
 
@@ -96,7 +99,26 @@ def object_masks(view: View) -> list[Tensor]:
         For each of its levels, 1 or 0 [N, H, W].
     """
     sizes = view.sizes()
-    return view.cached(("object_masks", sizes), lambda: [_covered(view.gt, size) for size in sizes])
+    return view.cached(
+        ("object_masks", sizes),
+        lambda: [_covered(view.gt.boxes, view.gt.input_size, size) for size in sizes],
+    )
+
+
+def background_masks(view: View) -> list[Tensor]:
+    """Which cells neither objects nor ignored regions cover, not even in part.
+
+    Args:
+        view: A view with features.
+
+    Returns:
+        For each of its levels, 1 or 0 [N, H, W].
+    """
+    sizes = view.sizes()
+    return view.cached(
+        ("background_masks", sizes),
+        lambda: [1 - _covered(view.gt.occupied(), view.gt.input_size, size) for size in sizes],
+    )
 
 
 def near_object_masks(view: View, ratio: float) -> list[Tensor]:
@@ -120,17 +142,19 @@ def near_object_masks(view: View, ratio: float) -> list[Tensor]:
     )
 
 
-def _covered(gt: GroundTruth, size: tuple[int, int]) -> Tensor:
+def _covered(
+    images: Sequence[Tensor], input_size: tuple[int, int], size: tuple[int, int]
+) -> Tensor:
+    """1 in the cells of a map that the boxes of its image cover [N, H, W]."""
     height, width = size
     masks = []
-    for boxes in gt.boxes:
-        scale = boxes.new_tensor([width / gt.input_size[1], height / gt.input_size[0]]).repeat(2)
+    for boxes in images:
+        scale = boxes.new_tensor([width / input_size[1], height / input_size[0]]).repeat(2)
         cells = boxes.detach() * scale
         low = cells[:, :2].floor()
         # A box of no extent lies in a cell, too.
         high = torch.maximum(cells[:, 2:].ceil() - 1, low)
-        inside = _inside(low, high, size)
-        masks.append(torch.cat([inside, inside.new_zeros(1, height, width)]).amax(dim=0))
+        masks.append(_largest(_inside(low, high, size)))
     return torch.stack(masks).float()
 
 
@@ -152,6 +176,11 @@ def _near(gt: GroundTruth, size: tuple[int, int], ratio: float) -> Tensor:
         near = (iou > ratio * largest).any(dim=1)
         masks.append(near.unflatten(0, (height, width, -1)).any(dim=2))
     return torch.stack(masks).float()
+
+
+def _largest(maps: Tensor) -> Tensor:
+    """Largest value of each cell [H, W] of the objects' maps [G, H, W]; 0 without objects."""
+    return torch.cat([maps, maps.new_zeros(1, *maps.shape[1:])]).amax(dim=0)
 
 
 def _inside(low: Tensor, high: Tensor, size: tuple[int, int]) -> Tensor:

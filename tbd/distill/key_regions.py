@@ -22,7 +22,8 @@ class KeyRegions:
     Attributes:
         weights: Per level [N, H, W]: how near a location is to those of the
             best predictions of an object that it lies in, in [0, 1].
-        background: Per level [N, H, W]: 1 where a location lies in no object.
+        background: Per level [N, H, W]: 1 where a location lies in no object and no
+            ignored region.
     """
 
     weights: tuple[Tensor, ...]
@@ -94,7 +95,7 @@ def key_regions(view: View, spec: DetectorSpec, exponent: float, top_k: int) -> 
     assert predictions is not None
     assert spec.head is not None
     offset = spec.head.prior_offset
-    strides = spec.strides
+    strides = spec.prior_strides
 
     @torch.no_grad()
     def make() -> KeyRegions:
@@ -103,7 +104,9 @@ def key_regions(view: View, spec: DetectorSpec, exponent: float, top_k: int) -> 
         counts = [height * width for height, width in sizes]
         logits = [binary_class_rows(predictions, level) for level in range(len(sizes))]
         weights, background = [], []
-        for image, (boxes, labels) in enumerate(zip(view.gt.boxes, view.gt.labels, strict=True)):
+        for image, (boxes, labels, occupied) in enumerate(
+            zip(view.gt.boxes, view.gt.labels, view.gt.occupied(), strict=True)
+        ):
             boxes = boxes.to(points)
             quality = torch.cat(
                 [
@@ -112,9 +115,9 @@ def key_regions(view: View, spec: DetectorSpec, exponent: float, top_k: int) -> 
                 ]
             )
             weights.append(region_weights(points, quality, boxes, top_k))
-            inside = _lies_inside(points, boxes)
+            inside = _lies_inside(points, occupied.to(points))
             background.append(
-                1 - inside.amax(dim=1) if len(boxes) else inside.new_ones(len(points))
+                1 - inside.amax(dim=1) if len(occupied) else inside.new_ones(len(points))
             )
         return KeyRegions(*(_by_level(part, counts, sizes) for part in (weights, background)))
 
@@ -139,7 +142,7 @@ def _lies_inside(points: Tensor, boxes: Tensor) -> Tensor:
 
 def _points(
     sizes: Sequence[tuple[int, int]],
-    strides: Sequence[tuple[int, int]],
+    strides: Sequence[tuple[float, float]],
     offset: float,
     device: torch.device,
 ) -> Tensor:

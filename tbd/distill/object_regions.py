@@ -44,7 +44,7 @@ class ObjectRegions:
 def find_object_regions(
     gt: GroundTruth,
     sizes: Sequence[tuple[int, int]],
-    strides: Sequence[tuple[int, int]],
+    strides: Sequence[tuple[float, float]],
     offset: float = 0.5,
     gamma: float = 0.25,
     overlap: Overlap = "iou",
@@ -107,7 +107,7 @@ def object_regions(
     assert view.predictions is not None
     assert spec.head is not None
     sizes = [(level.shape[2], level.shape[3]) for level in view.predictions.cls_logits]
-    strides, offset = spec.strides, spec.head.prior_offset
+    strides, offset = spec.prior_strides, spec.head.prior_offset
     return view.cached(
         ("object_regions", strides, offset, gamma, overlap),
         lambda: find_object_regions(view.gt, sizes, strides, offset, gamma, overlap),

@@ -36,6 +36,8 @@ class HeadSpec:
         prior_offset: Where in its cell the centre of a prior lies, 0.5 in the middle.
         encoding: What its raw regression is.
         bins: Bins of each side's distribution, where ``encoding`` is ``"bins"``.
+        strides: Pixels between the priors of neighbouring locations of each level, (vertical,
+            horizontal); None where the head does not say.
         towers: Its class and box towers, or None.
         towers_error: Why ``towers`` is None.
     """
@@ -49,6 +51,7 @@ class HeadSpec:
     prior_offset: float = 0.5
     encoding: Encoding = "other"
     bins: int | None = None
+    strides: tuple[tuple[float, float], ...] | None = None
     towers: TowerSpec | None = None
     towers_error: str = ""
 
@@ -151,6 +154,7 @@ class DetectorSpec:
             self.head,
             anchors_per_location=tuple(self.head.anchors_per_location[i] for i in levels),
             prior_layout=(self.head.prior_layout, levels),
+            strides=self.head.strides and tuple(self.head.strides[i] for i in levels),
         )
         return replace(
             self,
@@ -158,6 +162,12 @@ class DetectorSpec:
             strides=tuple(self.strides[i] for i in levels),
             head=head,
         )
+
+    @property
+    def prior_strides(self) -> tuple[tuple[float, float], ...]:
+        """Pixels between neighbouring locations of the dense head, (vertical, horizontal)."""
+        # Those of the features are rounded: an image of the probing size may hold half a cell.
+        return (self.head and self.head.strides) or self.strides
 
     def pyramid(self) -> str:
         """Channels and strides of the features in words."""

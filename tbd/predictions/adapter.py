@@ -71,7 +71,8 @@ class PredictionAdapter(ABC):
     def strides(self) -> tuple[tuple[float, float], ...] | None:
         """Pixels per cell, (horizontal, vertical), that the boxes of each level rest on.
 
-        Where given, they are held against the features when a model is built.
+        Where given, they are held against the features when a model is built, and
+        objects are looked for at these locations.
         """
         return None
 

@@ -6,6 +6,7 @@ import torch
 
 from tbd.detectors import build_detector, resolve_model_config
 from tbd.detectors.inspection import inspect_detector
+from tbd.registry import MODELS
 
 
 def build(config):
@@ -72,6 +73,20 @@ def test_rounded_feature_sizes_fit_the_strides(size):
     config["neck"]["num_outs"] = 5
     config["bbox_head"]["anchor_generator"]["strides"] = [8, 16, 32, 64, 128]
     assert inspect_detector(build(config), "student", size).head is not None
+
+
+@pytest.mark.parametrize("term", ["Localization", "PredictionGuided"])
+def test_objects_lie_at_the_priors_whatever_the_probing_size(term):
+    found = []
+    # At 72 pixels the features seem to have strides of 8, 14 and 24.
+    for size in (64, 72):
+        torch.manual_seed(0)
+        distill = dict(term=dict(type=f"tbd.{term}Distillation"))
+        model = MODELS.build(tiny.wrapper(distill=distill, probe_size=size)).train()
+        losses = model(**tiny.batch(model), mode="loss")
+        found.append({key: value for key, value in losses.items() if key.startswith("term.loss")})
+    assert any(loss > 0 for loss in found[0].values())
+    torch.testing.assert_close(found[1], found[0])
 
 
 def test_inspection_changes_nothing():

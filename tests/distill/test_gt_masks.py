@@ -4,7 +4,13 @@ import pytest
 import torch
 from views import ground_truth, view
 
-from tbd.distill.gt_masks import near_object_masks, object_masks, scaled_mask, scaled_masks
+from tbd.distill.gt_masks import (
+    background_masks,
+    near_object_masks,
+    object_masks,
+    scaled_mask,
+    scaled_masks,
+)
 
 BOXES = torch.tensor([[3.0, 5.0, 17.0, 30.0], [8.0, 2.0, 21.0, 13.0]])
 
@@ -44,6 +50,23 @@ def test_an_object_on_every_cell_leaves_no_background():
     masks = scaled_mask(ground_truth([torch.tensor([[0.0, 0, 32, 40]])], size=(40, 32)), (5, 4))
     assert (masks.foreground > 0).all()
     assert (masks.background == 0).all()
+
+
+def test_ignored_regions_are_neither_object_nor_background():
+    ignored = torch.tensor([[16.0, 16, 31, 31], [4, 6, 7, 9]])
+    gt = ground_truth([BOXES[:1], BOXES[:0]], size=(40, 32))
+    gt = replace(gt, ignored=[ignored, ignored[:1]])
+    masks = scaled_mask(gt, (10, 8))
+    objects, _ = in_loops(BOXES[:1], (40, 32), (10, 8))
+    torch.testing.assert_close(masks.foreground[0], objects)
+    for image, boxes in enumerate((torch.cat([BOXES[:1], ignored]), ignored[:1])):
+        torch.testing.assert_close(masks.background[image], in_loops(boxes, (40, 32), (10, 8))[1])
+    student = replace(view(features=(torch.zeros(2, 1, 10, 8),)), gt=gt)
+    (covered,), (background,) = object_masks(student), background_masks(student)
+    expected = torch.zeros(2, 10, 8)
+    expected[:, 4:8, 4:8] = 1
+    assert (background == (1 - covered) * (1 - expected)).all()
+    assert (covered[1] == 0).all()
 
 
 def test_objects_outside_of_the_image_have_no_cells():

@@ -85,3 +85,7 @@ def test_regions_follow_the_best_predictions_on_all_levels():
     torch.testing.assert_close(regions.background[0][0], 1 - inside)
     assert (regions.background[0][1] == 1).all()
     assert key_regions(teacher, spec, exponent=0.8, top_k=2) is regions
+    # Ignored regions are no background either.
+    gt = replace(teacher.gt, ignored=[objects[:0], objects])
+    regions = key_regions(replace(teacher, gt=gt), spec, exponent=0.8, top_k=2)
+    torch.testing.assert_close(regions.background[0], torch.stack([1 - inside] * 2))
