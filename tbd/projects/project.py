@@ -250,7 +250,7 @@ def _detector_config(name: str, recipe: Recipe, data: Data, target: Path, start:
             f"The learning rate is for {batch} images a step, on one device.{length}"
         ),
         "",
-        f"_base_ = [{recipe.name!r}, 'data.py']",
+        f"_base_ = [{recipe.base(target)!r}, 'data.py']",
         "",
         f"work_dir = {(target / 'work_dirs' / name).as_posix()!r}",
     ]

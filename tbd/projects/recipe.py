@@ -1,5 +1,6 @@
 """What has to be said over a training recipe of MMDetection so that it fits other data."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from tbd.engine.config import load_config
 
 _PLAIN_STEPS = {"LoadImageFromFile", "LoadAnnotations", "Resize", "RandomFlip", "PackDetInputs"}
 _STEP = 32
-_MMDET = "mmdet::"
+_PACKAGED = "::"
+_MMDET = f"mmdet{_PACKAGED}"
 _BASE = re.compile(r"""["']([^"'\n]+\.py)["']""")
 
 
@@ -81,6 +83,12 @@ class Recipe:
         found = _replaced(self.cfg.model, max(numbers), count)
         return found if isinstance(found, dict) else {}
 
+    def base(self, folder: Path) -> str:
+        """As a config in a folder inherits it; the name of a file is relative to that folder."""
+        if _PACKAGED in self.name:
+            return self.name
+        return Path(os.path.relpath(self.name, folder)).as_posix()
+
     def masks(self) -> bool:
         """Whether the recipe learns from masks."""
         return "with_mask=True" in repr_of(self.leaf("train")[1])
@@ -100,7 +108,11 @@ class Recipe:
 
     def total_batch(self) -> int:
         """Images of a step that the recipe's learning rate is for."""
-        named = re.search(r"(\d+)xb(\d+)", self.name)
+        name, file = self.name, Path(str(self.cfg.filename))
+        if _PACKAGED not in name and "auto_scale_lr" not in file.read_text(encoding="utf-8"):
+            # The recipe that it inherits its rate from.
+            name = _first_recipe(file) or name
+        named = re.search(r"(\d+)xb(\d+)", Path(name).name)
         if named:
             return int(named.group(1)) * int(named.group(2))
         return int(self.cfg.get("auto_scale_lr", {}).get("base_batch_size", 16))

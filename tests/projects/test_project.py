@@ -185,6 +185,23 @@ def test_a_recipe_may_import_modules_of_its_own(data, tmp_path):
         assert distilled.default_hooks.checkpoint.max_keep_ckpts == 3
 
 
+def test_a_recipe_of_ones_own_is_named_from_where_one_is(data, tmp_path):
+    (tmp_path / "my recipes").mkdir()
+    for name, base in (("small", STUDENT), ("large", "mmdet::rtmdet/rtmdet_s_8xb32-300e_coco.py")):
+        (tmp_path / "my recipes" / f"{name}.py").write_text(f"_base_ = {base!r}\n")
+    new_project("in here/cells", data, "my recipes/small.py", TEACHER)
+    student = load_config("in here/cells/student.py")
+    assert student.model.backbone.depth == 18
+    assert student.optim_wrapper.optimizer.lr == pytest.approx(0.01 * 2 / 16)
+    # The rate is for the 256 images in the name of what it inherits; its auto_scale_lr says 16.
+    large = Recipe.of("my recipes/large.py", "--student")
+    assert (large.total_batch(), large.learning_rate()) == (256, 0.004 * 32 / 256)
+    (tmp_path / "my recipes" / "own.py").write_text(
+        "_base_ = 'large.py'\nauto_scale_lr = dict(base_batch_size=64)\n"
+    )
+    assert Recipe.of("my recipes/own.py", "--student").total_batch() == 64
+
+
 def test_a_recipe_with_a_key_that_the_data_needs_is_refused(data, tmp_path):
     (tmp_path / "own.py").write_text(f"_base_ = {STUDENT!r}\nclasses = ('a',)\n")
     with pytest.raises(ValueError, match=r"--student .* has a key 'classes' of its own"):
