@@ -74,7 +74,7 @@ def move_data_root(cfg: Config, new_root: str) -> None:
         new_root: The folder to use instead of the config's top-level ``data_root``.
 
     Raises:
-        ValueError: The config has no top-level ``data_root``.
+        ValueError: The config has no top-level ``data_root``, or no path that lies under it.
     """
     old_root = cfg.get(DATA_ROOT)
     if not isinstance(old_root, str) or not old_root:
@@ -85,12 +85,15 @@ def move_data_root(cfg: Config, new_root: str) -> None:
         )
     old_root = old_root.rstrip("/") or "/"
     new_root = new_root.rstrip("/") or "/"
+    count = 0
 
     def moved(value: Any) -> Any:
         if isinstance(value, str):
             inside = value == old_root or value.startswith(old_root.rstrip("/") + "/")
             if not inside:
                 return value
+            nonlocal count
+            count += 1
             return new_root.rstrip("/") + value[len(old_root.rstrip("/")) :] or "/"
         if isinstance(value, dict):
             for key, item in value.items():
@@ -102,3 +105,9 @@ def move_data_root(cfg: Config, new_root: str) -> None:
         return value
 
     moved(cfg._cfg_dict)
+    if count == 1:
+        raise ValueError(
+            f"{DATA_ROOT}={new_root!r} would move nothing: no path of this config lies under its "
+            f"data_root={old_root!r} but that key itself; set the keys of its data sets and "
+            "evaluators one by one instead"
+        )

@@ -14,8 +14,13 @@ _COCO_HINT = (
     "Data that lies elsewhere: --cfg-options data_root=FOLDER"
 )
 _DATA_HINT = (
-    "Set --cfg-options data_root=FOLDER to the folder that holds this data set, or the "
-    "environment variable TBD_DATA to the folder that holds all of them"
+    "Set --cfg-options data_root=FOLDER to the folder that holds this data set; for the small sets "
+    "of tbd's own configs also the environment variable TBD_DATA to the folder that holds all of "
+    "them"
+)
+_OUTSIDE_HINT = (
+    "It does not lie in the config's data_root={!r}, so that --cfg-options data_root=FOLDER would "
+    "not move it. Start the command in the folder that the path is relative to, or correct the key"
 )
 
 
@@ -82,7 +87,10 @@ def _check_file(key: str, owner: Any, root: str | None, cfg: Config) -> None:
     if osp.isfile(path):
         return
     data_root = cfg.get("data_root") or root or ""
-    hint = _COCO_HINT if osp.basename(data_root.rstrip("/")) == "coco" else _DATA_HINT
+    if osp.commonpath([osp.abspath(data_root), osp.abspath(path)]) != osp.abspath(data_root):
+        hint = _OUTSIDE_HINT.format(data_root)
+    else:
+        hint = _COCO_HINT if osp.basename(data_root.rstrip("/")) == "coco" else _DATA_HINT
     raise FileNotFoundError(
         f"{key}: there is no annotation file at {osp.abspath(path)} "
         f"(data_root={root if root is not None else data_root!r}, ann_file={ann_file!r}). {hint}"

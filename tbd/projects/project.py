@@ -252,6 +252,7 @@ def _detector_config(name: str, recipe: Recipe, data: Data, target: Path, start:
         "",
         f"_base_ = [{recipe.base(target)!r}, 'data.py']",
         "",
+        f"data_root = {data.root.as_posix() + '/'!r}",
         f"work_dir = {(target / 'work_dirs' / name).as_posix()!r}",
     ]
     if start is not None:

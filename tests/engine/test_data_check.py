@@ -59,6 +59,14 @@ def test_a_missing_coco_says_how_to_get_it(tmp_path, monkeypatch):
     assert "train2017" in text
 
 
+def test_a_path_beside_the_data_root_is_not_to_be_moved_by_it(root, monkeypatch):
+    monkeypatch.chdir(root)
+    cfg = config("cells", ann_file="cells/a.json", data_root="")
+    cfg.data_root = "data/coco/"
+    with pytest.raises(FileNotFoundError, match=r"/cells/a\.json .* not lie in the config's data_ro"):
+        check_data(cfg, ("train",))
+
+
 def test_wrapped_data_sets_are_checked(root):
     cfg = config(root)
     inner = cfg.train_dataloader.dataset

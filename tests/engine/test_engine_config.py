@@ -48,6 +48,13 @@ def test_other_options_are_applied_after_the_data_root(path):
     assert cfg.val_evaluator.ann_file == "data/coco/own.json"
 
 
+def test_a_data_root_that_moves_nothing_is_an_error():
+    data = dict(dataset=dict(ann_file="data/cells/train.json"))
+    cfg = Config(dict(data_root="data/coco/", train_dataloader=data))
+    with pytest.raises(ValueError, match="would move nothing: .* under its data_root='data/coco'"):
+        move_data_root(cfg, "/mini")
+
+
 def test_data_root_without_one_in_the_config_is_an_error():
     with pytest.raises(ValueError, match=r"data_root='/mini'.*data_root=None"):
         move_data_root(Config(dict(model=dict(type="RetinaNet"))), "/mini")

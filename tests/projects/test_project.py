@@ -43,6 +43,10 @@ def test_three_configs_for_one_folder(data, tmp_path):
     assert dataset.metainfo.classes == CLASSES
     assert dataset.data_prefix.img == "data/images/"
     assert json.loads((tmp_path / dataset.ann_file).read_text())["images"]
+    moved = load_config("cells/distilled.py", {"data_root": "/mnt/data"})
+    assert moved.train_dataloader.dataset.data_prefix.img == "/mnt/data/images/"
+    # The images were split, and the files of that belong to the configs.
+    assert moved.val_evaluator.ann_file == "cells/annotations/val.json"
     # 64-pixel images need no 1333×800, and one device no rate for eight.
     assert [step.scale for step in dataset.pipeline if step.type == "Resize"] == [(64, 64)]
     assert student.optim_wrapper.optimizer.lr == pytest.approx(0.01 * 2 / 16)
