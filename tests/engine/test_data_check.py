@@ -63,7 +63,7 @@ def test_a_path_beside_the_data_root_is_not_to_be_moved_by_it(root, monkeypatch)
     monkeypatch.chdir(root)
     cfg = config("cells", ann_file="cells/a.json", data_root="")
     cfg.data_root = "data/coco/"
-    with pytest.raises(FileNotFoundError, match=r"/cells/a\.json .* not lie in the config's data_ro"):
+    with pytest.raises(FileNotFoundError, match=r"/cells/a\.json .* not lie in the config's"):
         check_data(cfg, ("train",))
 
 

@@ -51,7 +51,7 @@ def test_other_options_are_applied_after_the_data_root(path):
 def test_a_data_root_that_moves_nothing_is_an_error():
     data = dict(dataset=dict(ann_file="data/cells/train.json"))
     cfg = Config(dict(data_root="data/coco/", train_dataloader=data))
-    with pytest.raises(ValueError, match="would move nothing: .* under its data_root='data/coco'"):
+    with pytest.raises(ValueError, match=r"would move nothing: .* under its data_root='data/coco'"):
         move_data_root(cfg, "/mini")
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -12,6 +12,8 @@ from mmengine.config import Config
 from torch import Tensor
 
 _RESIZES = ("Resize", "FixScaleResize")
+# These leave the pixels as they are.
+_HARMLESS = ("Load", "Filter", "Pack")
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,9 @@ def read_image_input(
             graph and its callers cannot repeat.
     """
     preprocessor = cfg.model.get("data_preprocessor") or {}
-    divisor = int(preprocessor.get("pad_size_divisor", 1))
-    resize, keep_ratio, padded, pad_pixel = _read_pipeline(cfg, crops=size is not None)
+    pipeline = _read_pipeline(cfg, crops=size is not None)
+    resize, padded, pad_pixel = pipeline.resize, pipeline.padded, pipeline.pad_pixel
+    divisor = math.lcm(int(preprocessor.get("pad_size_divisor", 1)), pipeline.divisor)
     if size is not None:
         resize, padded = size, None
     if resize is None:
@@ -127,7 +130,7 @@ def read_image_input(
     return ImageInput(
         size=(_round_up(height, divisor), _round_up(width, divisor)),
         resize=resize,
-        keep_ratio=keep_ratio,
+        keep_ratio=pipeline.keep_ratio,
         mean=mean,
         std=std,
         swap_channels=swap,
@@ -137,36 +140,52 @@ def read_image_input(
     )
 
 
-def _read_pipeline(
-    cfg: Config, crops: bool
-) -> tuple[tuple[int, int] | None, bool, tuple[int, int] | None, tuple[float, ...] | None]:
-    """Size to resize to, whether the ratio is kept, size to pad to, and the pixel that pads."""
+@dataclass(frozen=True)
+class _Pipeline:
+    """What a test pipeline does to images: size to resize to, to pad to, and what pads."""
+
     resize: tuple[int, int] | None = None
+    keep_ratio: bool = False
     padded: tuple[int, int] | None = None
+    divisor: int = 1
     pad_pixel: tuple[float, ...] | None = None
-    keep_ratio = False
+
+
+def _read_pipeline(cfg: Config, crops: bool) -> _Pipeline:
+    found = _Pipeline()
     for step in _steps(cfg):
         kind = str(step.get("type")).rpartition(".")[2]
-        if kind in _RESIZES and step.get("scale") is not None:
-            scale = step["scale"]
-            width, height = (scale, scale) if isinstance(scale, int) else scale
-            resize, keep_ratio = (int(height), int(width)), bool(step.get("keep_ratio", False))
+        if kind in _RESIZES:
+            if (scale := step.get("scale")) is not None:
+                width, height = (scale, scale) if isinstance(scale, int) else scale
+                ratio = bool(step.get("keep_ratio", False))
+                found = replace(found, resize=(int(height), int(width)), keep_ratio=ratio)
         elif kind == "Pad":
-            if step.get("size") is not None:
-                width, height = step["size"]
-                padded = int(height), int(width)
-            if step.get("pad_to_square") and resize is not None:
-                padded = (max(resize),) * 2
-            value = step.get("pad_val", 0)
-            pad_pixel = _three(value.get("img", 0) if isinstance(value, Mapping) else value, 0.0)
-        elif ("Crop" in kind and not crops) or kind == "Normalize":
+            found = _padded(found, step)
+        elif kind.startswith(_HARMLESS) and step.get("color_type", "color").startswith("color"):
+            continue
+        elif not ("Crop" in kind and crops) and not (kind == "RandomFlip" and not step.get("prob")):
+            what = f"{kind}(color_type={step['color_type']!r})" if "color_type" in step else kind
             raise ValueError(
-                f"test_dataloader.dataset.pipeline has a {kind}, which the callers of an exported "
-                "graph would have to repeat; images for it are resized and padded only. Set the "
-                "pipeline to LoadImageFromFile, Resize, PackDetInputs"
-                + ("" if kind == "Normalize" else ", or give --input-size HEIGHT WIDTH")
+                f"test_dataloader.dataset.pipeline has a {what}, which the callers of an exported "
+                "graph would have to repeat; images for it are read in colour, resized and padded "
+                "only. Set the pipeline to LoadImageFromFile, Resize, PackDetInputs"
+                + (", or give --input-size HEIGHT WIDTH" if "Crop" in kind else "")
             )
-    return resize, keep_ratio, padded, pad_pixel
+    return found
+
+
+def _padded(found: _Pipeline, step: Mapping[str, Any]) -> _Pipeline:
+    padded = found.padded
+    if step.get("size") is not None:
+        width, height = step["size"]
+        padded = int(height), int(width)
+    if step.get("pad_to_square") and found.resize is not None:
+        padded = (max(found.resize),) * 2
+    value = step.get("pad_val", 0)
+    pixel = _three(value.get("img", 0) if isinstance(value, Mapping) else value, 0.0)
+    divisor = math.lcm(found.divisor, int(step.get("size_divisor") or 1))
+    return replace(found, padded=padded, divisor=divisor, pad_pixel=pixel)
 
 
 def _steps(cfg: Config) -> Iterator[Mapping[str, Any]]:

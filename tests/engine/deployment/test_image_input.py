@@ -56,6 +56,8 @@ def test_padding_and_size_of_the_pipeline_count():
     assert (spec.size, spec.pad_value) == ((128, 160), (114.0, 114.0, 114.0))
     square = dict(type="Pad", pad_to_square=True)
     assert read_image_input(config(KEPT, square)).size == (160, 160)
+    whole = read_image_input(config(KEPT, dict(type="Pad", size_divisor=64)), dynamic=True)
+    assert whole.prepare(np.zeros((80, 133, 3), np.uint8))[0].shape == (128, 192, 3)
     assert read_image_input(config(KEPT), (64, 96)).size == (64, 96)
 
 
@@ -66,6 +68,14 @@ def test_what_a_caller_could_not_repeat_is_refused():
     assert read_image_input(cropped, (64, 96)).size == (64, 96)
     with pytest.raises(ValueError, match="--input-size HEIGHT WIDTH"):
         read_image_input(config())
+    for step, message in (
+        (dict(type="mine.Sharpen"), "has a Sharpen, which"),
+        (dict(type="RandomFlip", prob=0.5), "has a RandomFlip, which"),
+        (dict(type="LoadImageFromFile", color_type="grayscale"), "color_type='grayscale'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            read_image_input(config(KEPT, step), (64, 96))
+    read_image_input(config(KEPT, dict(type="RandomFlip", prob=0.0)))
 
 
 def test_resizing_is_that_of_opencv():
