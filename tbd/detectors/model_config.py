@@ -45,9 +45,12 @@ def resolve_model_config(
     else:
         raise TypeError(f"{key}={model!r} must be a config path or a model dict.")
     if found.get("type") in WRAPPER_TYPES:
+        preprocessor = found.get("data_preprocessor")
         found = resolve_model_config(
             found["student"], found.get("student_options"), key=f"{key}.student"
         )
+        if preprocessor is not None:
+            found.setdefault("data_preprocessor", preprocessor)
     merged = Config(dict(model=found))
     if options:
         merged.merge_from_dict(dict(model=copy.deepcopy(dict(options))))

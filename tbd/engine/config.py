@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from mmdet.utils import register_all_modules
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
+from tbd.detectors import resolve_model_config
 from tbd.detectors.config_file import read_config
 
 DATA_ROOT = "data_root"
@@ -51,6 +52,17 @@ def load_config(
             "its type. Give a full config, not one of the files that it inherits."
         )
     return cfg
+
+
+def student_model(cfg: Config) -> ConfigDict:
+    """The model config of the plain detector that a config trains; of a distillation the student.
+
+    A ``data_preprocessor`` beside the model counts, as it does for MMEngine's Runner.
+    """
+    model = resolve_model_config(cfg.model)
+    if cfg.get("data_preprocessor") is not None:
+        model.setdefault("data_preprocessor", copy.deepcopy(cfg.data_preprocessor))
+    return model
 
 
 def config_name(config: str | Config) -> str:

@@ -7,9 +7,8 @@ from mmdet.evaluation import DumpDetResults
 from mmengine.config import Config
 
 from tbd.compat import load_checkpoint
-from tbd.detectors import resolve_model_config
 from tbd.detectors.weights import load_strictly
-from tbd.engine.config import load_config
+from tbd.engine.config import load_config, student_model
 from tbd.engine.data_check import check_data
 from tbd.engine.hooks.class_list import ClassListCheckHook
 from tbd.engine.launch import launched
@@ -55,7 +54,7 @@ def evaluate(
         raise ValueError(f"--out: {out!r} must end in .pkl or .pickle")
     cfg = load_config(config, options, needs_model=True)
     cfg.work_dir = resolve_work_dir(cfg, config, work_dir)
-    cfg.model = resolve_model_config(cfg.model)
+    cfg.model = student_model(cfg)
     cfg.load_from = None
     cfg.resume = False
     # How the training distributes the model, say network by network, is of no use here.

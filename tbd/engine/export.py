@@ -11,10 +11,10 @@ from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
 from tbd.compat import load_checkpoint
-from tbd.detectors import build_detector, resolve_model_config, student_state_dict
+from tbd.detectors import build_detector, student_state_dict
 from tbd.detectors.finite_weights import check_finite_weights
 from tbd.detectors.weights import TERM_PREFIX, load_strictly
-from tbd.engine.config import load_config
+from tbd.engine.config import load_config, student_model
 from tbd.engine.config_text import config_text
 from tbd.engine.plain_model import plain_model
 from tbd.files import replacing, write_file
@@ -44,7 +44,7 @@ def export_student(
         ValueError: The checkpoint does not fit the config's student.
     """
     cfg = load_config(config, options, needs_model=True)
-    model_config = resolve_model_config(cfg.model)
+    model_config = student_model(cfg)
     loaded = load_checkpoint(checkpoint)
     load_strictly(build_detector(model_config), loaded, f"checkpoint={checkpoint!r}")
     return write_student(loaded, plain_config(cfg, model_config), out_dir, filename)

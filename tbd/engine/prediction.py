@@ -1,5 +1,7 @@
 """Detections drawn into images, by a checkpoint or an exported file."""
 
+import logging
+import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,21 +14,22 @@ import mmcv
 import numpy as np
 import torch
 from mmdet.apis import inference_detector
-from mmdet.registry import DATASETS
 from mmdet.structures import DetDataSample
 from mmdet.visualization import DetLocalVisualizer
-from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.structures import InstanceData
 
 from tbd.compat import load_checkpoint
-from tbd.detectors import build_detector, resolve_model_config
-from tbd.detectors.classes import checkpoint_classes
+from tbd.detectors import build_detector
 from tbd.detectors.weights import load_strictly, without_pretrained
-from tbd.engine.config import load_config
+from tbd.engine.config import load_config, student_model
 from tbd.engine.deployment import Detected, OnnxDetector
+from tbd.engine.deployment.export import class_names
 from tbd.files import replacing
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+
+_UNREADABLE = "{} is not an image that OpenCV reads{}"
 
 Detect = Callable[[np.ndarray], Detected]
 
@@ -60,8 +63,10 @@ def predict(
 
     Args:
         model: An ``.onnx`` file of ``tbd export``, or a checkpoint, of a distillation its student.
-        images: Image files, or folders of them.
-        out_dir: Folder for the pictures, ``<name of the image>.png``.
+        images: Image files, or folders of them; what is no image in a folder is passed over with a
+            warning.
+        out_dir: Folder for the pictures, ``<name of the image>.png``. None takes the place of an
+            image.
         config: Config of the checkpoint. Default: the file beside it of the same name.
         score_thr: Smallest score that is drawn.
         options: ``--cfg-options``, see :func:`tbd.engine.load_config`.
@@ -71,7 +76,8 @@ def predict(
 
     Raises:
         FileNotFoundError: The model, its config or an image does not exist.
-        ValueError: A file is no image, or the checkpoint does not fit its config.
+        ValueError: A file that is named is no image, none of a folder is one, or the checkpoint
+            does not fit its config.
     """
     if not 0 <= score_thr <= 1:
         raise ValueError(f"--score-thr {score_thr:g} must lie between 0 and 1, as scores do")
@@ -87,6 +93,9 @@ def predict(
     predictions = []
     for path, picture in zip(paths, _pictures(paths, Path(out_dir)), strict=True):
         image = _read(path)
+        if image is None:
+            print_log(_UNREADABLE.format(path, " and is passed over"), "current", logging.WARNING)
+            continue
         found = detect(image)
         try:
             # MMEngine warns of every label that is wider than what is left of the image.
@@ -104,6 +113,8 @@ def predict(
             raise OSError(f"--out-dir: {picture} cannot be written: {error}") from error
         counts = Counter(classes[label] for label in found.labels[found.scores >= score_thr])
         predictions.append(Prediction(path, picture, found, dict(counts)))
+    if not predictions:
+        raise ValueError(f"none of the {len(paths)} images is one that OpenCV reads; give others")
     return predictions
 
 
@@ -120,7 +131,7 @@ def _load(
                 "the checkpoint is a program, which is not run.)"
             )
     cfg = load_config(config, options, needs_model=True)
-    cfg.model = resolve_model_config(cfg.model)
+    cfg.model = student_model(cfg)
     detector = build_detector(without_pretrained(cfg.model)).eval()
     loaded = load_checkpoint(checkpoint)
     load_strictly(detector, loaded, f"checkpoint={checkpoint!r}")
@@ -130,24 +141,16 @@ def _load(
         found = inference_detector(detector, image).pred_instances
         return Detected(*(found[key].numpy() for key in ("bboxes", "scores", "labels")))
 
-    return detect, checkpoint_classes(loaded) or _config_classes(cfg)
+    return detect, class_names(cfg, loaded, detector)
 
 
-def _config_classes(cfg: Config) -> tuple[str, ...]:
-    dataset = cfg.test_dataloader.dataset
-    declared = (dataset.get("metainfo") or {}).get("classes")
-    kind = DATASETS.get(dataset.type)
-    return tuple(declared or kind.METAINFO["classes"])
-
-
-def _read(path: Path) -> np.ndarray:
+def _read(path: Path) -> np.ndarray | None:
+    """Read an image; None if it is none."""
     try:
         image = mmcv.imread(str(path))
     except cv2.error:  # of a file of zero bytes
-        image = None
-    if image is None:
-        raise ValueError(f"{path} is not an image that OpenCV reads; give another")
-    return np.asarray(image)
+        return None
+    return None if image is None else np.asarray(image)
 
 
 def _find_images(names: Iterable[str]) -> list[Path]:
@@ -160,6 +163,8 @@ def _find_images(names: Iterable[str]) -> list[Path]:
                 raise FileNotFoundError(f"there is no image ({', '.join(SUFFIXES)}) in {path}")
             paths += inside
         elif path.is_file():
+            if _read(path) is None:
+                raise ValueError(_UNREADABLE.format(path, "; give another"))
             paths.append(path)
         else:
             raise FileNotFoundError(f"there is no image at {path.absolute()}")
@@ -167,13 +172,18 @@ def _find_images(names: Iterable[str]) -> list[Path]:
 
 
 def _pictures(images: Sequence[Path], folder: Path) -> list[Path]:
-    """A picture for each image; a number tells images of one name apart."""
+    """A picture for each image; a number tells it from those of others, and from the images."""
+    taken = {os.path.realpath(image) for image in images}
     seen: Counter[str] = Counter()
-    pictures = []
+    pictures: list[Path] = []
     for image in images:
-        seen[image.stem] += 1
-        number = f"_{seen[image.stem]}" if seen[image.stem] > 1 else ""
-        pictures.append(folder / f"{image.stem}{number}.png")
+        picture = None
+        while picture is None or os.path.realpath(picture) in taken:
+            seen[image.stem] += 1
+            number = f"_{seen[image.stem]}" if seen[image.stem] > 1 else ""
+            picture = folder / f"{image.stem}{number}.png"
+        taken.add(os.path.realpath(picture))
+        pictures.append(picture)
     return pictures
 
 

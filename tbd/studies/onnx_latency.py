@@ -9,7 +9,7 @@ import torch
 from mmdet.models.detectors.base import BaseDetector
 from mmengine.config import Config
 
-from tbd.detectors import resolve_model_config
+from tbd.engine.config import student_model
 from tbd.engine.deployment import OnnxDetector, OnnxOptions, UnexportableError
 from tbd.engine.deployment.export import describe, make_model
 from tbd.predictions import UnsupportedHeadError
@@ -32,7 +32,7 @@ def export_to_time(cfg: Config, detector: BaseDetector) -> OnnxDetector | str:
         ImportError: onnx or onnxruntime is not installed.
     """
     plain = Config(cfg.to_dict())
-    plain.model = resolve_model_config(cfg.model)
+    plain.model = student_model(cfg)
     how = OnnxOptions(end_to_end=True)
     try:
         info = describe(plain, detector, {}, "", how)

@@ -7,6 +7,7 @@ from tiny import retinanet
 from tiny_run import CLASSES, config_dict, write_config, write_data
 
 from tbd.detectors import build_detector
+from tbd.engine import prediction
 from tbd.engine.prediction import predict
 
 
@@ -29,14 +30,14 @@ def test_a_checkpoint_draws_into_every_image_of_a_folder(student, tmp_path):
         str(student / "student.pth"), [images, images], str(tmp_path / "out"), None, 0.0
     )
     names = ["0.png", "1.png", "0_2.png", "1_2.png"]
-    assert [prediction.picture.name for prediction in found] == names
-    for prediction in found:
-        original = np.array(Image.open(prediction.image))
-        drawn = np.array(Image.open(prediction.picture).convert("RGB"))
+    assert [one.picture.name for one in found] == names
+    for one in found:
+        original = np.array(Image.open(one.image))
+        drawn = np.array(Image.open(one.picture).convert("RGB"))
         assert drawn.shape == original.shape
         assert (drawn != original).any()
-        assert sum(prediction.counts.values()) == len(prediction.found.scores) > 0
-        assert set(prediction.counts) <= set(CLASSES)
+        assert sum(one.counts.values()) == len(one.found.scores) > 0
+        assert set(one.counts) <= set(CLASSES)
 
 
 def test_a_file_finds_what_its_checkpoint_finds(student, tmp_path):
@@ -54,6 +55,69 @@ def test_a_file_finds_what_its_checkpoint_finds(student, tmp_path):
     (found,) = predict(str(exported.path), image, str(tmp_path))
     np.testing.assert_allclose(found.found.boxes, expected.found.boxes, atol=0.05)
     assert found.counts == expected.counts
+
+
+def test_what_is_no_image_in_a_folder_is_passed_over(student, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(prediction, "print_log", lambda text, *_: said.append(text))
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "0.jpg").write_bytes(b"no image")
+    (images / "1.png").write_bytes((student / "data" / "images" / "1.png").read_bytes())
+    checkpoint, out = str(student / "student.pth"), str(tmp_path / "out")
+    (found,) = predict(checkpoint, [str(images)], out)
+    assert found.image == images / "1.png"
+    assert said == [f"{images}/0.jpg is not an image that OpenCV reads and is passed over"]
+    with pytest.raises(ValueError, match=r"0\.jpg is not an image that OpenCV reads; give another"):
+        predict(checkpoint, [str(images), str(images / "0.jpg")], out)
+    (images / "1.png").unlink()
+    with pytest.raises(ValueError, match="none of the 1 images is one that OpenCV reads"):
+        predict(checkpoint, [str(images)], out)
+
+
+def test_no_picture_takes_the_place_of_an_image_or_of_another_picture(student, tmp_path):
+    for name in ("a.png", "a.bmp", "a_2.png"):
+        Image.new("RGB", (64, 48)).save(tmp_path / name)
+    before = (tmp_path / "a.png").read_bytes()
+    found = predict(str(student / "student.pth"), [str(tmp_path)], str(tmp_path))
+    assert (tmp_path / "a.png").read_bytes() == before
+    assert [one.picture.name for one in found] == ["a_3.png", "a_4.png", "a_2_2.png"]
+    out = predict(str(student / "student.pth"), [str(tmp_path)], str(tmp_path / "out"))
+    assert len({one.picture for one in out}) == len(out) == 6
+
+
+def test_a_preprocessor_beside_the_model_counts(student, tmp_path):
+    pytest.importorskip("onnxruntime")
+    from tbd.engine.deployment import OnnxOptions, export_onnx
+    from tbd.engine.export import export_student
+
+    cfg = Config.fromfile(student / "student.py")
+    cfg.data_preprocessor = cfg.model.pop("data_preprocessor")
+    beside = tmp_path / "beside.py"
+    cfg.dump(beside)
+    checkpoint = str(student / "student.pth")
+    image = [str(student / "data" / "images" / "0.png")]
+    (expected,) = predict(checkpoint, image, str(tmp_path), None, 0.0)
+    export_student(str(beside), checkpoint, str(tmp_path / "plain"))
+    how = OnnxOptions(end_to_end=True, images=1)
+    onnx = export_onnx(str(beside), checkpoint, str(tmp_path), how=how)
+    for model, config in (
+        (checkpoint, str(beside)),
+        (str(tmp_path / "plain" / "student.pth"), None),
+        (str(onnx.path), None),
+    ):
+        (found,) = predict(model, image, str(tmp_path), config, 0.0)
+        np.testing.assert_allclose(found.found.scores, expected.found.scores, atol=1e-4)
+
+
+def test_names_of_classes_are_as_many_as_the_classes(student, tmp_path):
+    cfg = Config.fromfile(student / "student.py")
+    cfg.test_dataloader.dataset.metainfo = None
+    cfg.dump(tmp_path / "bare.py")
+    weights = torch.load(student / "student.pth")["state_dict"]
+    torch.save(weights, tmp_path / "bare.pth")
+    with pytest.raises(ValueError, match="tells 3 classes apart, but 80 have a name"):
+        predict(str(tmp_path / "bare.pth"), [str(student / "data" / "images")], str(tmp_path))
 
 
 def test_a_folder_that_cannot_be_written_is_named(student):

@@ -15,10 +15,10 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from tbd.compat import load_checkpoint
-from tbd.detectors import build_detector, resolve_model_config
+from tbd.detectors import build_detector
 from tbd.detectors.classes import checkpoint_classes, count_classes
 from tbd.detectors.weights import load_strictly, without_pretrained
-from tbd.engine.config import config_name, load_config
+from tbd.engine.config import config_name, load_config, student_model
 from tbd.engine.data_check import check_data
 from tbd.engine.deployment.evaluation import evaluate_detector, evaluate_exported
 from tbd.engine.deployment.extra import import_extra
@@ -175,7 +175,7 @@ def export_onnx(
     path = Path(out_dir) / f"{filename}.onnx"
     _check(how, path)
     cfg = load_config(config, options, needs_model=True)
-    cfg.model = resolve_model_config(cfg.model)
+    cfg.model = student_model(cfg)
     if how.evaluate:
         check_data(cfg, ("test",))
     detector = build_detector(without_pretrained(cfg.model)).cpu().eval()
@@ -253,7 +253,7 @@ def describe(
     return ModelInfo(
         detector=type(detector).__name__,
         config=name,
-        classes=_class_names(cfg, loaded, detector),
+        classes=class_names(cfg, loaded, detector),
         image=read_image_input(cfg, how.input_size, how.dynamic),
         limits=limits,
         end_to_end=how.end_to_end,
@@ -348,7 +348,20 @@ def _refuse_difference(agreement: Agreement, raw: tuple[float, float] | None) ->
         )
 
 
-def _class_names(cfg: Config, loaded: Mapping[str, Any], detector: BaseDetector) -> tuple[str, ...]:
+def class_names(cfg: Config, loaded: Mapping[str, Any], detector: BaseDetector) -> tuple[str, ...]:
+    """Names of a detector's classes: those of its checkpoint, else those of its test data.
+
+    Args:
+        cfg: Full config of the plain detector.
+        loaded: Its checkpoint.
+        detector: The detector.
+
+    Returns:
+        A name for each label; its number where there are no names.
+
+    Raises:
+        ValueError: They are more or fewer than the detector tells apart.
+    """
     count = count_classes(detector)
     names = checkpoint_classes(loaded)
     dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}

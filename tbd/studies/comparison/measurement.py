@@ -13,9 +13,9 @@ from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 
 from tbd.compat import load_checkpoint
-from tbd.detectors import resolve_model_config
 from tbd.detectors.model_config import build_detector
 from tbd.detectors.weights import load_strictly
+from tbd.engine.config import student_model
 from tbd.engine.config_options import parse_options
 from tbd.engine.evaluation import evaluate
 from tbd.evaluation.long_tail import GROUPS
@@ -90,7 +90,7 @@ def time_inference(runs: Sequence[Run]) -> dict[Run, float]:
 def load_student(run: Run) -> BaseDetector:
     """Load the detector that a finished run trained, of a distillation its student."""
     checkpoint = run.final_checkpoint()
-    model = build_detector(resolve_model_config(run.load().model))
+    model = build_detector(student_model(run.load()))
     load_strictly(model, load_checkpoint(checkpoint), checkpoint)
     return model.to(get_device()).eval()
 

@@ -16,7 +16,7 @@ from tbd.compat import load_checkpoint
 from tbd.detectors import build_detector, resolve_model_config
 from tbd.detectors.model_config import WRAPPER_TYPES
 from tbd.detectors.weights import load_strictly
-from tbd.engine.config import config_name, load_config
+from tbd.engine.config import config_name, load_config, student_model
 from tbd.files import write_file
 from tbd.studies.comparison.report import Spread
 from tbd.studies.comparison.runs import RUN_FILE, Run, find_runs, read_state
@@ -195,7 +195,7 @@ def _finish(student: _Student, source: str, teacher: Any, said: str) -> Exchange
         print(f"{said}: measured before", flush=True)
         return kept
     print(f"{said}:", flush=True)
-    model = build_detector(resolve_model_config(student.config.model))
+    model = build_detector(student_model(student.config))
     load_strictly(model, load_checkpoint(student.checkpoint), student.checkpoint)
     loader_config = student.config.test_dataloader.copy()
     # In order, every image once.
