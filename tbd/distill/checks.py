@@ -38,6 +38,21 @@ def check_not_negative(**numbers: float) -> None:
             raise ValueError(f"{name}={number} must be finite and not negative.")
 
 
+def check_has_effect(because: str, **options: tuple[object, object]) -> None:
+    """Make sure that settings, given by name as (value, default), are not set in vain.
+
+    Args:
+        because: Why they would have no effect, such as ``"with region='all'"``.
+        **options: The settings.
+
+    Raises:
+        ValueError: if one is not its default, naming it.
+    """
+    for name, (value, default) in options.items():
+        if value != default:
+            raise ValueError(f"{name}={value!r} has no effect {because}; leave it out.")
+
+
 def check_feature_maps(feat_s: Tensor, feat_t: Tensor) -> None:
     """Refuse features that would be broadcast.
 

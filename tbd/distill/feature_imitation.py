@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from torch import Tensor
 
-from tbd.distill.checks import check_feature_maps, check_not_negative
+from tbd.distill.checks import check_feature_maps, check_has_effect, check_not_negative
 from tbd.distill.feature_term import FeatureTerm
 from tbd.distill.gt_masks import background_masks, near_object_masks, object_masks
 from tbd.distill.reduction import normalizer
@@ -122,6 +122,10 @@ class FeatureImitation(FeatureTerm):
         check_not_negative(background_weight=background_weight)
         if not 0 <= near_ratio < 1:
             raise ValueError(f"near_ratio={near_ratio} must be in [0, 1).")
+        if region != "decoupled":
+            check_has_effect(f"with region={region!r}", background_weight=(background_weight, 4.0))
+        if region != "near_objects":
+            check_has_effect(f"with region={region!r}", near_ratio=(near_ratio, 0.5))
         if bool(student_modules) != bool(teacher_modules):
             raise ValueError(
                 f"student_modules={list(student_modules)} and "

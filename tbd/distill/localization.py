@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from tbd.distill.checks import check_not_negative, check_positive
+from tbd.distill.checks import check_has_effect, check_not_negative, check_positive
 from tbd.distill.correspondence import check_correspondence, heads_of
 from tbd.distill.object_regions import Overlap, object_regions
 from tbd.distill.prediction_losses import bin_distribution_loss, box_overlap_loss
@@ -80,6 +80,12 @@ class LocalizationDistillation(DistillationTerm):
                 raise ValueError(
                     f"{name}={value!r} is unknown; choose one of {', '.join(get_args(known))}."
                 )
+        if form == "giou":
+            check_has_effect("with form='giou'", temperature=(temperature, 10.0))
+        if not vlr_weight:
+            check_has_effect(
+                "with vlr_weight=0", vlr_gamma=(vlr_gamma, 0.25), vlr_overlap=(vlr_overlap, "iou")
+            )
         self.temperature = temperature
         self.vlr_weight = vlr_weight
         self.vlr_gamma = vlr_gamma

@@ -6,7 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from tbd.distill.checks import check_not_negative, check_positive, check_same_shape
+from tbd.distill.checks import (
+    check_has_effect,
+    check_not_negative,
+    check_positive,
+    check_same_shape,
+)
 from tbd.distill.correspondence import check_classes, check_correspondence, heads_of
 from tbd.distill.object_regions import object_regions
 from tbd.distill.prediction_losses import quality_focal_distillation_loss, softmax_divergence
@@ -125,6 +130,8 @@ class LogitDistillation(DistillationTerm):
                 f"temperature={temperature} has no place in kind='quality_focal'; leave it out, or "
                 "set kind='sigmoid' or kind='softmax'."
             )
+        if kind != "quality_focal":
+            check_has_effect(f"with kind={kind!r}", beta=(beta, 1.0))
         self.kind = kind
         self.temperature = temperature
         self.beta = beta

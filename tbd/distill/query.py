@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, normalize
 
-from tbd.distill.checks import check_not_negative, check_same_shape
+from tbd.distill.checks import check_has_effect, check_not_negative, check_same_shape
 from tbd.distill.correspondence import check_class_counts
 from tbd.distill.prediction_losses import box_overlap_loss
 from tbd.distill.reduction import normalizer
@@ -159,6 +159,12 @@ class QueryDistillation(DistillationTerm):
             negative_weight=negative_weight,
             feature_weight=feature_weight,
         )
+        if not feature_weight:
+            check_has_effect(
+                "with feature_weight=0",
+                adaptation=(adaptation, "auto"),
+                feature_mask=(feature_mask, "last_layer"),
+            )
         self.weights = Weights(cls_weight, l1_weight, giou_weight)
         self.negative_weight = negative_weight
         self.feature_weight = feature_weight

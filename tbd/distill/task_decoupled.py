@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tbd.distill.checks import check_has_effect
 from tbd.distill.harmony_maps import harmony_maps
 from tbd.distill.reduction import normalizer
 from tbd.distill.spec import DetectorSpec
@@ -120,6 +121,15 @@ class TaskDecoupledFeatureDistillation(DistillationTerm):
         check_weight_generator(weight_generator)
         if hidden_channels < 1:
             raise ValueError(f"hidden_channels={hidden_channels} must be at least 1.")
+        named = isinstance(weight_generator, str)
+        if task_weights is not None:
+            check_has_effect(
+                f"with task_weights={tuple(task_weights)}",
+                weight_generator=(weight_generator, "mlp"),
+            )
+        if task_weights is not None or not named:
+            other = "task_weights" if named else "a weight_generator with a config of its own"
+            check_has_effect(f"with {other}", hidden_channels=(hidden_channels, 16))
         self._generator = weight_generator
         self._hidden_channels = hidden_channels
         if task_weights is not None:

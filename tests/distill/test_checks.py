@@ -3,6 +3,7 @@ import torch
 
 from tbd.distill.checks import (
     check_feature_maps,
+    check_has_effect,
     check_not_negative,
     check_positive,
     check_same_shape,
@@ -21,6 +22,12 @@ def test_what_is_negative_or_not_finite_is_refused_by_name(number):
     check_not_negative(weight=0.0)
     with pytest.raises(ValueError, match=r"weight=.* must be finite and not negative"):
         check_not_negative(alpha=1.0, weight=number)
+
+
+def test_settings_without_effect_are_refused_by_name():
+    check_has_effect("with region='all'", near_ratio=(0.5, 0.5), region=("all", "all"))
+    with pytest.raises(ValueError, match=r"near_ratio=0.3 has no effect with region='all'; leave"):
+        check_has_effect("with region='all'", near_ratio=(0.3, 0.5))
 
 
 def test_other_shapes_are_refused_by_name():

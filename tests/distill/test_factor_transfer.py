@@ -10,6 +10,7 @@ from reference import reference
 from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu
 from views import view
 
+from tbd.detectors.balance import loss_scales
 from tbd.distill import FactorTransfer, UnsuitablePairError, factor_transfer_loss
 from tbd.registry import MODELS
 
@@ -280,6 +281,19 @@ def test_an_automatic_weight_waits_for_the_transfer():
     model(**tiny.batch(model), mode="loss")
     norms = model.balance.gradient_norms
     assert norms["ft"] == pytest.approx(norms["student"], rel=1e-3)
+
+
+def test_a_reconstruction_is_not_said_to_drown_the_students_loss(monkeypatch):
+    said = []
+    monkeypatch.setattr(loss_scales, "print_log", lambda text, **_: said.append(text))
+    term = dict(type="tbd.FactorTransfer", reconstruction_weight=1e3)
+    model = MODELS.build(tiny.wrapper(distill=dict(ft=term))).train()
+    model.balance._scales._left = 1
+    model.terms["ft"].set_phase(paraphrasing=True)
+    losses = model(**tiny.batch(model), mode="loss")
+    assert losses["ft.loss_reconstruction"] > 100
+    assert len(said) == 1
+    assert "no term has taken part" in said[0]
 
 
 def test_an_untrained_paraphraser_is_refused():

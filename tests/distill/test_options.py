@@ -79,6 +79,39 @@ def test_what_an_option_cannot_be_is_refused_by_name(kind, name, value):
     assert isinstance(value, dict) or any(text in message for text in shown), message
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "idle"),
+    [
+        ("FeatureImitation", dict(), dict(near_ratio=0.3)),
+        ("FeatureImitation", dict(region="near_objects"), dict(background_weight=3.0)),
+        ("LogitDistillation", dict(kind="sigmoid"), dict(beta=2.0)),
+        ("LogitDistillation", dict(kind="quality_focal"), dict(temperature=2.0)),
+        ("LocalizationDistillation", dict(form="giou"), dict(temperature=3.0)),
+        ("LocalizationDistillation", dict(vlr_weight=0.0), dict(vlr_gamma=0.5)),
+        ("LocalizationDistillation", dict(vlr_weight=0.0), dict(vlr_overlap="iof")),
+        ("QueryDistillation", dict(feature_weight=0.0), dict(feature_mask="every_layer")),
+        ("QueryDistillation", dict(feature_weight=0.0), dict(adaptation="conv1x1")),
+        (
+            "TaskDecoupledFeatureDistillation",
+            dict(task_weights=[1, 1]),
+            dict(weight_generator="recurrent"),
+        ),
+        ("TaskDecoupledFeatureDistillation", dict(task_weights=[1, 1]), dict(hidden_channels=8)),
+        (
+            "TaskDecoupledFeatureDistillation",
+            dict(weight_generator=dict(type="tbd.TaskWeightGenerator")),
+            dict(hidden_channels=8),
+        ),
+    ],
+)
+def test_what_has_no_effect_beside_other_options_is_refused(kind, options, idle):
+    build = MODELS.get(f"tbd.{kind}")
+    build(**options)
+    ((name, value),) = idle.items()
+    with pytest.raises(ValueError, match=f"{name}={value!r} has no"):
+        build(**options, **idle)
+
+
 def test_no_term_and_no_kind_of_option_is_left_out():
     found = {param.values[0] for param in options()}
     assert found == set(term_types())

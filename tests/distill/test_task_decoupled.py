@@ -212,7 +212,7 @@ def test_a_recurrent_generator_weighs_all_levels_together(kind):
     student, teacher = (
         replace(v, predictions=p) for v, p in zip((student, teacher), doubled, strict=True)
     )
-    term = TaskDecoupledFeatureDistillation(weight_generator=kind, hidden_channels=6)
+    term = TaskDecoupledFeatureDistillation(weight_generator=kind)
     term.connect(spec(6, 6), spec(6, 6))
     assert isinstance(term.weight_generator, RecurrentTaskWeightGenerator)
     result = term(student, teacher)

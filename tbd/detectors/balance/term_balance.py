@@ -89,7 +89,9 @@ class TermBalance:
             norms = {name: float(watch.norm(losses)) for name, losses in weighed.items()}
             self.gradient_norms = {STUDENT: float(own), **norms}
             self._requested = False
-        self._scales.observe(student, weighed)
+        self._scales.observe(
+            student, {name: weighed[name] for name in weighed if self._terms[name].teaches}
+        )
         for name, losses in terms.items():
             term = self._terms[name]
             weight = term.loss_weight
