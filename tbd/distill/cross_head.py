@@ -9,9 +9,9 @@ from tbd.distill.checks import check_feature_maps, check_not_negative, check_pos
 from tbd.distill.correspondence import heads_of
 from tbd.distill.object_regions import object_regions
 from tbd.distill.prediction_losses import (
-    bin_distribution_loss,
     box_overlap_loss,
     quality_focal_distillation_loss,
+    softmax_divergence,
 )
 from tbd.distill.reduction import normalizer
 from tbd.distill.spec import DetectorSpec, HeadSpec, TowerSpec
@@ -79,13 +79,13 @@ class CrossHeadDistillation(DistillationTerm):
     * classes: BCE(σ(p), σ(t))·|σ(p) − σ(t)|^β, summed over predictions and
       divided by the number of locations that stand for an object (counted by
       ATSS on the ground truth; at least 1), as the detectors' own losses are;
-    * boxes: the KL of their sides' distributions for heads that have them, else
-      1 − GIoU. The paper lets all locations count alike
-      (``box_weighting="uniform"``); by default each box is weighted by the
-      teacher's largest class score, as in the authors' code, for what a teacher
-      regresses on the background is arbitrary. Divided by the sum of the
-      weights, as in that code for distributions; it divides GIoU by the number
-      of the student's positives.
+    * boxes: the KL of their sides' distributions for heads that have them (a sum
+      over the bins, the mean over the sides), else 1 − GIoU. The paper lets all
+      locations count alike (``box_weighting="uniform"``); by default each box is
+      weighted by the teacher's largest class score, as in the authors' code, for
+      what a teacher regresses on the background is arbitrary. Divided by the sum
+      of the weights, as in that code for distributions; it divides GIoU by the
+      number of the student's positives.
 
     For FCOS that code has −log of the IoU (``box_overlap="log_iou"``), and for
     ATSS a cross-entropy of the centerness beside these two, which is left out here.
@@ -274,7 +274,8 @@ class CrossHeadDistillation(DistillationTerm):
             prediction_rows(side.regression[level], width).flatten(0, 1).view(-1, width // 4)
             for side in (crossed, own)
         )
-        return bin_distribution_loss(sides, sides_t, self.temperature).view(-1, 4).mean(dim=1)
+        divergence = softmax_divergence(sides, sides_t, self.temperature).sum(dim=1)
+        return divergence.view(-1, 4).mean(dim=1)
 
 
 def _towers(head: HeadSpec) -> TowerSpec:
