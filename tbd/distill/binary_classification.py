@@ -33,8 +33,8 @@ class BinaryClassificationDistillation(DistillationTerm):
         loss_weight: Weight of L_cls, the paper's α1.
         bbox_weight: Weight of L_loc relative to L_cls, the paper's α2; not negative.
         beta: Exponent of the weight in L_cls, not negative.
-        overlap: ``"iou"``, or ``"giou"``, which has a gradient for boxes that
-            do not overlap too.
+        overlap: ``"iou"``, as in the paper, or ``"giou"``, as in the authors' code,
+            which has a gradient for boxes that do not overlap too.
 
     Raises:
         ValueError: if an argument is out of its range.
