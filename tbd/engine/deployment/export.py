@@ -43,6 +43,9 @@ from tbd.files import write_file
 _CALIBRATION_IMAGES = 64
 _LARGEST_SHARE_MISSED = 0.1
 _SMALLEST_SIDE = 32
+# Three cells of stride 128: mmcv pads maps that are smaller than the kernel of a deformable
+# convolution, and the trace would keep that for all sizes.
+_LEAST_TRACED = 384
 
 
 @dataclass(frozen=True)
@@ -278,6 +281,8 @@ def make_model(detector: BaseDetector, info: ModelInfo, how: OnnxOptions) -> byt
         detector = copy.deepcopy(detector).half()
     graph = build_graph(detector)
     height, width = info.image.size
+    if how.dynamic:
+        height, width = max(height, _LEAST_TRACED), max(width, _LEAST_TRACED)
     if how.end_to_end:
         whole: nn.Module = EndToEnd(build_detections(graph), info.image, how.half).eval()
         example = torch.zeros(1, height, width, 3, dtype=torch.uint8)

@@ -19,14 +19,15 @@ def standard_operators() -> Iterator[None]:
     """Let deformable convolutions become ONNX's DeformConv while a detector is traced."""
     kinds = (DeformConv2dFunction, ModulatedDeformConv2dFunction)
     before = [kind.symbolic for kind in kinds]
-    sampling = TOODHead.deform_sampling
+    sampling, forward = TOODHead.deform_sampling, TOODHead.forward
     kinds[0].symbolic = staticmethod(_deform_conv)
     kinds[1].symbolic = staticmethod(_modulated_deform_conv)
     TOODHead.deform_sampling = _deform_sampling
+    TOODHead.forward = _anchors_of_any_number_of_images(forward)
     try:
         yield
     finally:
-        TOODHead.deform_sampling = sampling
+        TOODHead.deform_sampling, TOODHead.forward = sampling, forward
         for kind, symbolic in zip(kinds, before, strict=True):
             kind.symbolic = staticmethod(symbolic)
 
@@ -36,6 +37,26 @@ def _deform_sampling(head: TOODHead, feat: Tensor, offset: Tensor) -> Tensor:
     channels = int(feat.shape[1])
     weight = feat.new_ones(channels, 1, 1, 1)
     return deform_conv2d(feat, offset, weight, 1, 0, 1, channels, channels)
+
+
+def _anchors_of_any_number_of_images(forward: Any) -> Any:
+    """As TOOD's own forward, which repeats anchors in a loop that the trace would unroll."""
+
+    def run(head: TOODHead, feats: tuple[Tensor, ...]) -> Any:
+        generator = head.prior_generator
+        of_one_image = generator.single_level_grid_priors
+
+        def of_all(*args: Any, **kwargs: Any) -> Tensor:
+            return of_one_image(*args, **kwargs).repeat(feats[0].shape[0], 1)
+
+        generator.single_level_grid_priors = of_all
+        try:
+            # With the example's one image the loop adds nothing.
+            return forward(head, feats)
+        finally:
+            del generator.single_level_grid_priors
+
+    return run
 
 
 def _deform_conv(

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import tiny
 from deployed import (
@@ -51,6 +52,22 @@ def test_a_head_that_chooses_in_its_own_way_is_exported_up_to_that(name):
     assert_predicts_the_same(detector)
     with pytest.raises(UnexportableError, match="without --end-to-end"):
         build_detections(build_graph(detector))
+
+
+@pytest.mark.parametrize("name", ["tood", "vfnet", "reppoints", "rtmdet"])
+def test_a_dynamic_graph_takes_other_sizes_than_it_was_traced_at(name):
+    detector = dense_detector(name)
+    image = replace(IMAGE, dynamic=True, divisor=32)
+    found = exported(detector, image, end_to_end=True, dynamic=True)
+    for size in (SIZE, (160, 128)):
+        (one,) = noise(1, size)
+        agreement = compare_on(detector, found, [one])
+        assert agreement.detections
+        assert agreement.missed == 0
+    pixels = np.stack(noise(2)).astype(np.uint8)
+    together = found.session.run(None, {"image": pixels})
+    for index, output in enumerate(found.session.run(None, {"image": pixels[1:]})):
+        np.testing.assert_allclose(together[index][1:], output, atol=1e-3)
 
 
 def test_faster_rcnn_detects_as_in_mmdetection():
