@@ -102,12 +102,22 @@ class DenseGraph(nn.Module):
         """Predict.
 
         Returns:
-            Boxes [N, M, 4] of all levels in pixels of the input, not clipped, and the scores
-            [N, M, C] that rank them.
+            Boxes [N, M, 4] of all levels in pixels of the input, clipped to it where the head does
+            so before suppression, and the scores [N, M, C] that rank them.
         """
         predictions = self.predict(images)
         scores = [level.ranking for level in level_scores(predictions)]
-        return torch.cat(predictions.boxes, dim=1), torch.cat(scores, dim=1)
+        return torch.cat(self.placed(predictions, images), dim=1), torch.cat(scores, dim=1)
+
+    def placed(self, predictions: DensePredictions, images: Tensor) -> list[Tensor]:
+        """Boxes of every level as they compete in suppression, for images [N, 3, H, W]."""
+        boxes = list(predictions.boxes)
+        # These heads place boxes without regard to the image's border.
+        if isinstance(self._head, TOODHead | YOLOXHead | YOLOV3Head | CenterNetHead):
+            return boxes
+        # The decoders of these two, unlike all others, clip to the last pixel.
+        border = 1 if isinstance(self._head, SABLRetinaHead | FoveaHead) else 0
+        return [clip(level, images, border) for level in boxes]
 
 
 class DenseDetections(nn.Module):
@@ -145,12 +155,7 @@ class DenseDetections(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Choose detections among predictions of a head like this one, for images [N, 3, H, W]."""
         levels = level_scores(predictions)
-        boxes = list(predictions.boxes)
-        # These heads place boxes without regard to the image's border.
-        if not isinstance(self._head, TOODHead | YOLOXHead | YOLOV3Head | CenterNetHead):
-            # The decoders of these two, unlike all others, clip to the last pixel.
-            border = 1 if isinstance(self._head, SABLRetinaHead | FoveaHead) else 0
-            boxes = [clip(level, images, border) for level in boxes]
+        boxes = self.graph.placed(predictions, images)
         candidates = self._candidates(predictions, boxes, levels)
         return self._suppress(without_small(candidates, self._smallest))
 

@@ -126,7 +126,8 @@ class OnnxExport:
         if self.raw is not None and found.missed:
             lines.append(
                 "  (the file does not tell levels apart, and nms_pre, the most candidates of a "
-                "level, is not kept; --end-to-end keeps it)"
+                "level, is not kept; score_thr acts on scores that centerness and the like are "
+                "part of; --end-to-end does both as MMDetection)"
             )
         lines += [
             f"latency of an image: MMDetection {1000 * time.torch:.1f} ms, "

@@ -104,6 +104,13 @@ def test_queries_detect_as_in_mmdetection(name):
     assert_detects_the_same(query_detector(name), size=(128, 96))
 
 
+def test_without_suppression_in_the_graph_its_boxes_are_suppressed_as_in_mmdetection():
+    # Its boxes reach far out of the image, to which MMDetection clips them before.
+    detector = dense_detector("gfl")
+    found = compare_on(detector, exported(detector), noise())
+    assert (found.detections > 0, found.missed) == (True, 0)
+
+
 @pytest.mark.parametrize("name", ["retinanet", "fcos"])
 def test_boxes_and_scores_before_suppression_are_those_of_the_adapter(name):
     assert_predicts_the_same(dense_detector(name))
