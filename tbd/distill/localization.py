@@ -29,8 +29,9 @@ class LocalizationDistillation(DistillationTerm):
 
     LD (Zheng et al., CVPR 2022, arXiv 2102.12252). Over the main region, the
     locations that stand for an object, L_LD is the mean over the four sides of
-    T²·KL between the distributions of the side's distance (eq. 3 and 4),
-    weighted by the student's largest class score; over the valuable
+    T²·KL between the distributions of the side's distance (eq. 3 and 4), divided
+    by the number of bins as in the authors' code and weighted by the student's
+    largest class score; over the valuable
     localization region (VLR, algorithm 1) weighted by the location's IoU with
     the object. Sums over locations are not divided by their number, as in the
     authors' code, but are a mean over images, times the two images that it
