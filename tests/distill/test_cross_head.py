@@ -2,16 +2,21 @@ import copy
 import itertools
 import math
 import statistics
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import tiny
 import torch
 import views
+from distilled import feature_spec
 from mmdet.structures.bbox import distance2bbox
+from reference import reference
 from torch.nn.functional import conv2d, group_norm
 
-from tbd.distill import CrossHeadDistillation, aligned_statistics
+from tbd.distill import CrossHeadDistillation, HeadSpec, TowerSpec, aligned_statistics
 from tbd.distill.object_regions import find_object_regions
+from tbd.predictions import DensePredictions, HeadFeatures
 from tbd.registry import MODELS
 
 
@@ -312,6 +317,33 @@ def distributions(request):
                 parameter.data = 0.3 * torch.randn(parameter.shape, generator=generator).double()
     batch = tiny.batch(model)
     return model, batch | dict(inputs=batch["inputs"].double())
+
+
+def test_losses_are_those_of_the_public_code():
+    arrays = reference("cross_head")
+    cls_s, reg_s = arrays["cls_s"].requires_grad_(), arrays["reg_s"].requires_grad_()
+    crossed, own = (
+        DensePredictions([cls], 3, list, regression=[reg], encoding="bins")
+        for cls, reg in ((cls_s, reg_s), (arrays["cls_t"], arrays["reg_t"]))
+    )
+    layout = dict(bins=5, encoding="bins", towers=TowerSpec((6, 6), (6, 6)))
+    head = HeadSpec("bbox_head", "Head", 3, (1,), "layout", **layout)
+    term = CrossHeadDistillation()
+    term.connect(*(replace(feature_spec(role, 6), head=head) for role in ("student", "teacher")))
+    # What the rest of the teacher's head makes of the student's features.
+    rest = SimpleNamespace(predict_from=lambda *_: crossed)
+    features = HeadFeatures(((cls_s,), (cls_s,)), ((reg_s,), (reg_s,)))
+    found = term(
+        views.view([torch.zeros(0, 4)] * 2, head_features=features),
+        views.view([torch.zeros(0, 4)] * 2, predictions=own, head=rest, head_features=features),
+    )
+    # The code's number of positives was 1, as it is without objects here, and 1e-7 more.
+    for name, tensor in (("cls", cls_s), ("bbox", reg_s)):
+        loss = found[f"loss_{name}"]
+        (gradient,) = torch.autograd.grad(loss, tensor, retain_graph=True)
+        torch.testing.assert_close(loss, arrays[f"loss_{name}"], rtol=1e-6, atol=0)
+        expected = arrays[f"gradient_{name.replace('bbox', 'reg')}"]
+        torch.testing.assert_close(gradient, expected, rtol=1e-6, atol=1e-14)
 
 
 def test_distributions_are_compared_bin_by_bin(distributions):
