@@ -52,6 +52,7 @@ class AdversarialFeatureDistillation(DistillationTerm):
     """
 
     reads = frozenset({"features"})
+    own_losses = frozenset({"loss_discriminator"})
 
     def __init__(
         self,

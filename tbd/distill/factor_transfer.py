@@ -105,6 +105,7 @@ class FactorTransfer(DistillationTerm):
     """
 
     reads = frozenset({"features"})
+    own_losses = frozenset({"loss_reconstruction", "loss_kl"})
     trial_options: ClassVar[Mapping[str, Any]] = {
         "allow_random_paraphraser": True,
         "paraphraser_ckpt": None,
@@ -145,11 +146,6 @@ class FactorTransfer(DistillationTerm):
     def fixed(self) -> bool:
         """Whether the paraphraser never learns in this run."""
         return self.paraphraser_ckpt is not None or self.allow_random_paraphraser
-
-    @property
-    def teaches(self) -> bool:
-        """Not while the paraphraser learns."""
-        return not self._paraphrasing
 
     def connect(self, student: DetectorSpec, teacher: DetectorSpec) -> None:
         """Create a paraphraser and a translator per pyramid level.

@@ -68,6 +68,8 @@ class DistillationTerm(nn.Module, ABC):
             give before their activation, in a copy; known once it is connected.
         trial_options: Arguments with which it also runs on random weights, where
             a trial of few steps or a measurement cannot wait for training.
+        own_losses: Names of losses that reach the term's own layers alone, not the student.
+            Automatic weights, and what the log says of the size of a term, leave them out.
         auto_weight: Factor that the wrapper sets once, in a buffer; 0 until then, None where
             ``loss_weight`` is a number. Beside it ``loss_weight`` is 1.
         compares_classes: Whether classes of both sides are paired by their
@@ -81,6 +83,7 @@ class DistillationTerm(nn.Module, ABC):
     preactivations: frozenset[int] = frozenset()
     trial_options: ClassVar[Mapping[str, Any]] = {}
     compares_classes: bool = False
+    own_losses: frozenset[str] = frozenset()
     auto_weight: Tensor | None
 
     def __init__(self, loss_weight: float = 1.0) -> None:
@@ -93,11 +96,6 @@ class DistillationTerm(nn.Module, ABC):
     def weigh_automatically(self) -> None:
         """Leave the weight to the wrapper; it is kept in checkpoints."""
         self.register_buffer("auto_weight", torch.zeros(()))
-
-    @property
-    def teaches(self) -> bool:
-        """Whether the losses reach the student at the moment; automatic weights wait for it."""
-        return True
 
     def connect(self, student: DetectorSpec, teacher: DetectorSpec) -> None:
         """Check that the pair suits the term and create its layers.

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from views import view
 
+from tbd.detectors.balance import loss_scales
 from tbd.distill import AdversarialFeatureDistillation, DetectorSpec, adversarial
 from tbd.registry import MODELS
 
@@ -103,6 +104,18 @@ def test_a_discriminator_that_is_always_right_is_warned_of(monkeypatch):
     assert "for 3 steps" in text
     assert "levels 0 (from 0)" in text
     assert level == logging.WARNING
+
+
+def test_the_log_and_automatic_weights_leave_the_discriminators_out(monkeypatch):
+    said = []
+    monkeypatch.setattr(loss_scales, "print_log", lambda text, **_: said.append(text))
+    term = dict(type="tbd.AdversarialFeatureDistillation", discriminator_weight=1e3)
+    model = MODELS.build(tiny.wrapper(distill=dict(gan=term))).train()
+    model.balance._scales._left = model.balance._scales._iterations = 1
+    losses = model(**tiny.batch(model), mode="loss")
+    assert losses["gan.loss_discriminator"] > 1e3
+    assert f"gan {losses['gan.loss_adversarial'].item():.3g} (" in said[0]
+    assert len(said) == 1
 
 
 def test_half_precision_is_compared_in_float32():

@@ -18,7 +18,7 @@ class AutoWeights:
 
     Let :math:`g_s` be the norm of the gradient of the student's own loss on its neck, :math:`g_i`
     that of the i-th of k automatic terms at weight 1, both averaged over the first iterations in
-    which the term teaches, and :math:`\sigma` the share. The weight is
+    which the term reaches the student, and :math:`\sigma` the share. The weight is
 
     .. math:: w_i = \frac{\sigma}{k (1 - \sigma)} \frac{\bar g_s}{\bar g_i}
 
@@ -48,12 +48,8 @@ class AutoWeights:
         self._sums: dict[str, tuple[Tensor, Tensor, int]] = {}
 
     def pending(self, active: Iterable[str]) -> list[str]:
-        """Those of some terms that are to be measured: they teach, and no weight is fixed yet."""
-        return [
-            name
-            for name in active
-            if name in self._terms and self._terms[name].teaches and self._known(name) is None
-        ]
+        """Those of some terms whose weight is not fixed yet."""
+        return [name for name in active if name in self._terms and self._known(name) is None]
 
     def observe(self, name: str, student: Tensor, term: Tensor) -> None:
         """Take in one iteration.

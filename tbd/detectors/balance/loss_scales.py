@@ -36,7 +36,7 @@ class LossScales:
 
         Args:
             student: The student's own losses.
-            terms: Losses of each term that teaches, with its weight and schedule.
+            terms: Losses of each term that reaches the student, with its weight and schedule.
         """
         if self._left == 0:
             return

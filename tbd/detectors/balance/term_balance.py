@@ -75,10 +75,12 @@ class TermBalance:
             ``raw_<part>`` beside ``loss_<part>`` is what it was before, for the log.
         """
         watch, self._watch = self._watch, None
-        own = watch.norm(student) if watch else None
+        teaching = self._teaching(terms)
+        pending = self._auto.pending(list(teaching))
+        own = watch.norm(student) if watch and (pending or self._requested) else None
         if watch and own is not None:
-            for name in self._auto.pending(list(terms)):
-                self._auto.observe(name, own, watch.norm(terms[name]))
+            for name in pending:
+                self._auto.observe(name, own, watch.norm(teaching[name]))
         weighed = {}
         for name, losses in terms.items():
             factor = factors[name] * self._auto.weight(name)
@@ -89,9 +91,7 @@ class TermBalance:
             norms = {name: float(watch.norm(losses)) for name, losses in weighed.items()}
             self.gradient_norms = {STUDENT: float(own), **norms}
             self._requested = False
-        self._scales.observe(
-            student, {name: weighed[name] for name in weighed if self._terms[name].teaches}
-        )
+        self._scales.observe(student, self._teaching(weighed))
         for name, losses in terms.items():
             term = self._terms[name]
             weight = term.loss_weight
@@ -103,3 +103,15 @@ class TermBalance:
                     if "loss" in key
                 }
         return weighed
+
+    def _teaching(self, terms: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
+        """The losses that reach the student, of the terms that have any."""
+        found = {
+            name: {
+                key: value
+                for key, value in losses.items()
+                if "loss" in key and key not in self._terms[name].own_losses
+            }
+            for name, losses in terms.items()
+        }
+        return {name: losses for name, losses in found.items() if losses}
