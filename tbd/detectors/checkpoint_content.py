@@ -24,6 +24,14 @@ def check_content(checkpoint: Any, source: str) -> None:
     """
     weights = checkpoint.get("state_dict", checkpoint)
     _expect(weights, Mapping, "state_dict", source)
+    if weights is checkpoint and not any(isinstance(item, Tensor) for item in weights.values()):
+        places = [str(key) for key, item in weights.items() if _holds_tensors(item)]
+        if places:
+            raise ValueError(
+                f"{source} has no 'state_dict'; it has weights under {', '.join(map(repr, places))}"
+                ". Of those that are the detector's make a file by torch.save({'state_dict': "
+                f"checkpoint[{places[0]!r}]}}, path), and give that."
+            )
     for name, tensor in weights.items():
         _expect(name, str, f"the name {name!r} in state_dict", source)
         # Outside a state_dict there may be more than weights.
@@ -46,6 +54,10 @@ def check_content(checkpoint: Any, source: str) -> None:
         _expect(classes, list | tuple, "the class names in meta", source)
         for name in classes:
             _expect(name, str, "a class name in meta", source)
+
+
+def _holds_tensors(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(isinstance(item, Tensor) for item in value.values())
 
 
 def _expect(value: Any, kind: Any, what: str, source: str) -> None:
