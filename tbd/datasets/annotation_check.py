@@ -15,6 +15,9 @@ from tbd.datasets.data_report import DataReport, Finding, Severity
 from tbd.datasets.image_check import ImageCheck, image_faults
 
 
+UNKNOWN = "boxes of a category that metainfo.classes does not name"
+
+
 def read_annotations(file: str | Path) -> dict[str, Any]:
     """Read an annotation file in COCO format.
 
@@ -123,6 +126,8 @@ def check_annotations(
             note("crowd or ignored regions, which teach no box", "note", annotation["id"])
         elif classes is None or names[annotation["category_id"]] in classes:
             usable += 1
+        else:
+            note(UNKNOWN, "left out", annotation["id"])
     if image_folder is not None and image_check != "none":
         for image in content["images"]:
             path = Path(image_folder, str(image["file_name"]))

@@ -36,7 +36,13 @@ def test_a_sound_file_has_no_findings():
     report = check_annotations(content(box(0), box(1, image=1, category=1)), "file")
     assert report.findings == ()
     assert (report.images, report.annotations, report.usable) == (2, 2, 2)
-    assert check_annotations(content(box(0), box(1, category=1)), "file", ("bar",)).usable == 1
+
+
+def test_boxes_of_a_category_that_is_not_learnt_are_counted():
+    report = check_annotations(content(box(0), box(1, category=1)), "file", ("bar",))
+    assert report.usable == 1
+    unnamed = "boxes of a category that metainfo.classes does not name"
+    assert kinds(report, "left out") == {unnamed: (1,)}
 
 
 @pytest.mark.parametrize("kind", LEFT_OUT)

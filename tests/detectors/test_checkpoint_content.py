@@ -29,8 +29,8 @@ CASES = {
         state_dict=first(w, torch.zeros(1).to_sparse())
     ),
     "type torch.complex64": lambda w: dict(state_dict=first(w, torch.zeros(1, dtype=torch.cfloat))),
-    r"no 'state_dict'; it has weights under 'model', 'ema'\. .*checkpoint\['model'\]": lambda w: dict(
-        epoch=1, model=w, ema=w
+    r"no 'state_dict'; it has weights under 'model', 'ema'\. .*checkpoint\['model'\]": lambda w: (
+        dict(epoch=1, model=w, ema=w)
     ),
     "meta is .*, a list, not a Mapping": lambda w: dict(state_dict=w, meta=[1]),
     "meta.dataset_meta is": lambda w: dict(state_dict=w, meta=dict(dataset_meta=[1])),
