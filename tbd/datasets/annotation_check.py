@@ -14,7 +14,6 @@ from typing import Any
 from tbd.datasets.data_report import DataReport, Finding, Severity
 from tbd.datasets.image_check import ImageCheck, image_faults
 
-
 UNKNOWN = "boxes of a category that metainfo.classes does not name"
 
 

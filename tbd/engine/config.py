@@ -12,6 +12,7 @@ from tbd.detectors import resolve_model_config
 from tbd.detectors.config_file import read_config
 
 DATA_ROOT = "data_root"
+_SHOWN = 200
 
 
 def load_config(
@@ -37,14 +38,23 @@ def load_config(
     Raises:
         FileNotFoundError: There is no such config file, or one that it inherits is not there.
         ImportError: What it imports is not there.
-        ValueError: It is no config, or ``data_root`` is given but it has none to replace.
+        ValueError: It is no config, ``data_root`` is given but it has none to replace, or an option
+            names an item that a list does not have.
     """
     register_all_modules(init_default_scope=True)
     cfg = copy.deepcopy(config) if isinstance(config, Config) else read_config(config)
     options = dict(options or {})
     if DATA_ROOT in options:
         move_data_root(cfg, options.pop(DATA_ROOT))
-    cfg.merge_from_dict(options)
+    try:
+        cfg.merge_from_dict(options)
+    except (KeyError, TypeError) as error:
+        given = ", ".join(f"{key}={value!r}" for key, value in options.items())
+        # The message ends in a print of what is there, which may be long.
+        raise ValueError(
+            f"--cfg-options: {given} cannot be merged into {cfg.filename or 'the config'}: "
+            f"{str(error.args[0])[:_SHOWN]}. Correct the key."
+        ) from error
     model = cfg.get("model")
     if needs_model and not (isinstance(model, Mapping) and "type" in model):
         raise ValueError(

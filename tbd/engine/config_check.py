@@ -106,6 +106,14 @@ def check_config(cfg: Config) -> None:
                 f"{advice(key, _AUTO_SCALE_LR)}"
             )
     for split in ("val", "test"):
+        parts = {f"{split}_{part}": cfg.get(f"{split}_{part}") for part in _LOOP_PARTS}
+        missing = [key for key, value in parts.items() if value is None]
+        if any(key in cfg for key in missing) and len(missing) < len(parts):
+            raise ValueError(
+                f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} None, and "
+                f"{' and '.join(key for key in parts if key not in missing)} not; set all three "
+                "or none of them."
+            )
         if cfg.get(f"{split}_dataloader") and cfg.get(f"{split}_evaluator") in ([], ()):
             raise ValueError(
                 f"{split}_evaluator=[] measures nothing; give it a metric, such as "
@@ -295,6 +303,8 @@ _KINDS: dict[str, Any] = {
 }
 
 
+_LOOP_PARTS = ("dataloader", "cfg", "evaluator")
+
 _LEAST = {
     "randomness.seed": 0,
     "auto_scale_lr.base_batch_size": 1,
@@ -421,6 +431,8 @@ _PRIORITIES = tuple(Priority.__members__)
 
 def _check_optimizer(wrapper: Mapping[str, Any]) -> None:
     optimizer = wrapper.get("optimizer")
+    if isinstance(optimizer, Mapping):
+        _check_arguments_of_optimizer(optimizer)
     if isinstance(optimizer, Mapping) and "lr" in optimizer:
         _check_not_negative(optimizer["lr"], "optim_wrapper.optimizer.lr")
         if optimizer["lr"] == 0:
@@ -453,6 +465,23 @@ def _check_optimizer(wrapper: Mapping[str, Any]) -> None:
         for key, value in settings.items():
             if f"'{key}'" not in source and f'"{key}"' not in source:
                 _refuse_near(key, value, _PARAMWISE, "optim_wrapper.paramwise_cfg.")
+
+
+def _check_arguments_of_optimizer(optimizer: Mapping[str, Any]) -> None:
+    """Refuse what an optimizer does not take, such as what is inherited of another type."""
+    kind = OPTIMIZERS.get(optimizer["type"]) if isinstance(optimizer.get("type"), str) else None
+    if not isinstance(kind, type):
+        return
+    known = inspect.signature(kind).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+        return
+    for key, value in optimizer.items():
+        if key not in (*known, "type", "_scope_"):
+            raise ValueError(
+                f"optim_wrapper.optimizer.{key}={value!r} is no argument of {optimizer['type']}; "
+                f"{advice(key, list(known))} What is inherited goes with "
+                "optim_wrapper.optimizer._delete_=True."
+            )
 
 
 def _check_schedulers(settings: Any) -> None:

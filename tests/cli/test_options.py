@@ -2,6 +2,7 @@ import pytest
 from parsed import without_files
 
 from tbd.cli import run_command, values
+from tbd.engine.config_options import parse_options
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,41 @@ def test_numbers_out_of_range_are_refused(capsys, monkeypatch, command, argument
     with pytest.raises(SystemExit, match="2"):
         run_command(command, arguments)
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[red cell, white cell]", ["red cell", "white cell"]),
+        ("red cell's,b", ["red cell's", "b"]),
+        ("['a, b',c]", ["a, b", "c"]),
+        ("'/data/a, b'", "/data/a, b"),
+        ("(new) data/x", "(new) data/x"),
+        ("data(1)", "data(1)"),
+        ("[(1, 2),(3,[None,x y])]", [(1, 2), (3, [None, "x y"])]),
+        ("(1,2),(3,4)", [(1, 2), (3, 4)]),
+        ("1,", [1]),
+        ("()", ()),
+        ("[]", []),
+    ],
+)
+def test_values_keep_their_spaces_in_lists_too(text, value):
+    found = parse_options([f"a={text}"])["a"]
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("dict(a=1,b=2)", r"of a dict set each key by itself, a\.b\.NAME=VALUE"),
+        ("{'a': 1}", "of a dict set each key by itself"),
+        ("[1,2", "must close as many brackets and quotes as it opens"),
+        ("['a,b]", "must close as many brackets and quotes as it opens"),
+    ],
+)
+def test_values_that_are_no_values_are_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        parse_options([f"a.b={text}"])
 
 
 def test_options_of_the_config_add_up(monkeypatch):

@@ -57,6 +57,11 @@ def config(tmp_path, **options):
             "min_size='3' must be an",
         ),
         ({"train_dataloader.dataset.indices": 0}, "indices=0 leaves no image"),
+        (
+            {"optim_wrapper.optimizer.type": "Adam"},
+            r"optimizer\.momentum=0\.9 is no argument of Adam; .*wrapper\.optimizer\._delete_=True",
+        ),
+        ({"val_evaluator": None}, "val_evaluator is None, and val_dataloader and val_cfg not; set"),
         ({"optim_wrapper.optimizer.momentum": True}, r"momentum=True must be a finite number"),
         ({"optim_wrapper.accumulative_counts": 1.5}, r"accumulative_counts=1\.5 must be an int"),
         ({"optim_wrapper.optimizer.type": "SDG"}, r"optimizer\.type='SDG'.*did you mean 'SGD'"),

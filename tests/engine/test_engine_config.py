@@ -48,6 +48,12 @@ def test_other_options_are_applied_after_the_data_root(path):
     assert cfg.val_evaluator.ann_file == "data/coco/own.json"
 
 
+def test_an_option_that_fits_nowhere_is_named(path):
+    message = r"train_dataloader\.transforms\.3\.prob=5 cannot be merged into .*: .*Correct the key"
+    with pytest.raises(ValueError, match=message):
+        load_config(path, {"train_dataloader.transforms.3.prob": 5})
+
+
 def test_a_data_root_that_moves_nothing_is_an_error():
     data = dict(dataset=dict(ann_file="data/cells/train.json"))
     cfg = Config(dict(data_root="data/coco/", train_dataloader=data))
