@@ -13,5 +13,5 @@ model = dict(
     teacher_ckpt="https://download.openmmlab.com/mmdetection/v2.0/yolo/"
     "yolov3_d53_mstrain-608_273e_coco/"
     "yolov3_d53_mstrain-608_273e_coco_20210518_115020-a2c3acb8.pth",
-    distill={{_base_.distillation.terms}},
+    distill={{_base_.distillation.ranking_terms}},
 )

@@ -12,5 +12,5 @@ model = dict(
     teacher="mmdet::yolox/yolox_l_8xb8-300e_coco.py",
     teacher_ckpt="https://download.openmmlab.com/mmdetection/v2.0/yolox/yolox_l_8x8_300e_coco/"
     "yolox_l_8x8_300e_coco_20211126_140236-d3bd2b23.pth",
-    distill={{_base_.distillation.terms}},
+    distill={{_base_.distillation.ranking_terms}},
 )

@@ -112,6 +112,11 @@ def test_a_distillation_takes_few_lines_and_names_its_teachers_checkpoint(name):
     assert model.teacher is None or model.teacher_ckpt
 
 
+@pytest.mark.parametrize("name", [name for name in TBD if "yolo" in Path(name).name])
+def test_class_scores_that_learn_at_objects_alone_count_with_their_objectness(name):
+    assert {term.confidence for term in shipped(name).model.distill.values()} == {"ranking"}
+
+
 @pytest.mark.parametrize("name", COCO)
 def test_a_distillation_keeps_an_older_checkpoint_to_resume_from(name):
     assert shipped(name).default_hooks.checkpoint.max_keep_ckpts > 1
