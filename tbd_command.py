@@ -21,6 +21,7 @@ COMMANDS = {
     "search": "search the loss weights of a method, with a budget equal for all",
     "analyze": "measure how far the scores of detectors agree with their boxes",
     "gap": "say what of a teacher's lead on its students lies in scores, and what in boxes",
+    "gradients": "say where each loss of a distillation pulls the student: to scores, or to boxes",
     "pairs": "check which distillation terms work on a pair of detectors",
     "check-data": "look for faults in annotations and images, and write cleaned copies",
     "benchmark": "measure time and memory of a distilled training step",

@@ -43,6 +43,7 @@ _GOOD = {
     "analyze": "{config} {checkpoint} --out-dir {new}",
     "pairs": "{config}",
     "gap": "{root}",
+    "gradients": "{root}",
     "check-data": "{config}",
     "benchmark": "{config}",
 }
@@ -136,6 +137,7 @@ _KINDS = {
         cfg_options="data options",
     ),
     "gap": dict(folder="data folder", configs="finished run"),
+    "gradients": dict(folder="data folder", configs="finished run", batches="positive"),
     "pairs": dict(configs="config", jobs="positive", out="output file"),
     "check-data": dict(
         data="config",

@@ -23,6 +23,7 @@ TOOLS = {
     "search": "search_weights.py",
     "analyze": "analyze_harmony.py",
     "gap": "gap.py",
+    "gradients": "gradients.py",
     "pairs": "pair_matrix.py",
     "check-data": "check_data.py",
     "benchmark": "benchmark_step.py",

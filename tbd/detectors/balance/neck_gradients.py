@@ -28,8 +28,8 @@ class NeckGradients(ForwardHooks):
         self.watch(self._module, self._keep)
         return self
 
-    def norm(self, losses: Mapping[str, Any]) -> Tensor:
-        """Euclidean norm of the gradient of a sum of losses, over all levels together.
+    def gradient(self, losses: Mapping[str, Any]) -> list[Tensor]:
+        """Gradient of a sum of losses, one tensor of 32 bits for each output that was watched.
 
         The graph stays, and no ``.grad`` is written.
 
@@ -38,20 +38,34 @@ class NeckGradients(ForwardHooks):
                 passed over.
 
         Returns:
-            A scalar; 0 where no loss reaches the neck.
+            Tensors in the shapes of the outputs; 0 where no loss reaches one.
         """
         values = [value.mean() for value in loss_tensors(losses) if value.requires_grad]
         if not values or not self._outputs:
-            return torch.zeros((), device=next(self._module.parameters()).device)
+            return [torch.zeros_like(o, dtype=torch.float32) for o in self._outputs]
         gradients = torch.autograd.grad(
             torch.stack([value.float() for value in values]).sum(),
             self._outputs,
             retain_graph=True,
             allow_unused=True,
         )
-        squares = [g.detach().float().square().sum() for g in gradients if g is not None]
+        return [
+            torch.zeros_like(o, dtype=torch.float32) if g is None else g.detach().float()
+            for o, g in zip(self._outputs, gradients, strict=True)
+        ]
+
+    def norm(self, losses: Mapping[str, Any]) -> Tensor:
+        """Euclidean norm of :meth:`gradient`, over all levels together.
+
+        Args:
+            losses: As there.
+
+        Returns:
+            A scalar; 0 where no loss reaches the neck.
+        """
+        squares = [g.square().sum() for g in self.gradient(losses)]
         if not squares:
-            return self._outputs[0].new_zeros((), dtype=torch.float32)
+            return torch.zeros((), device=next(self._module.parameters()).device)
         return torch.stack(squares).sum().sqrt()
 
     def _keep(self, module: nn.Module, args: Any, output: Any) -> None:

@@ -3,23 +3,28 @@
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.runner import Runner
 from mmengine.utils import track_iter_progress
 
 from tbd.compat import load_checkpoint
 from tbd.detectors import build_detector, resolve_model_config
-from tbd.detectors.model_config import WRAPPER_TYPES
 from tbd.detectors.weights import load_strictly
-from tbd.engine.config import config_name, load_config, student_model
+from tbd.engine.config import config_name, student_model
 from tbd.files import write_file
+from tbd.studies.comparison.finished import (
+    FinishedTraining,
+    check_names,
+    checkpoint_in_place,
+    checkpoint_origin,
+    finished_trainings,
+)
 from tbd.studies.comparison.report import Spread
-from tbd.studies.comparison.runs import RUN_FILE, Run, find_runs, read_state
+from tbd.studies.comparison.runs import find_runs, read_state
 from tbd.studies.gap.exchange import Exchange, measure_exchange
 from tbd.studies.statistics import mean_interval, paired_differences
 from tbd.visualization.markdown import markdown_table
@@ -29,36 +34,6 @@ GAP_FILE = "gap.json"
 
 # Raised when what is in that file changes its meaning.
 _FORMAT = 2
-
-
-@dataclass(frozen=True)
-class _Student:
-    """A finished run: a plain student, or one that was distilled.
-
-    Attributes:
-        name: Name of its config.
-        seed: Its seed.
-        folder: Its work directory.
-        config: The config that was trained.
-        checkpoint: The last one.
-        fingerprint: Stands for all that decided on the result.
-    """
-
-    name: str
-    seed: int
-    folder: Path
-    config: Config
-    checkpoint: str
-    fingerprint: str
-
-    @property
-    def teacher(self) -> tuple[str, Config] | None:
-        """Checkpoint and model config of its teacher; None of a plain student."""
-        model = self.config.model
-        if model.type not in WRAPPER_TYPES or model.get("teacher") is None:
-            return None
-        options = model.get("teacher_options")
-        return model.teacher_ckpt, resolve_model_config(model.teacher, options, key="model.teacher")
 
 
 def measure_gap(folder: str | os.PathLike[str], names: Sequence[str] = ()) -> str:
@@ -82,9 +57,9 @@ def measure_gap(folder: str | os.PathLike[str], names: Sequence[str] = ()) -> st
         ValueError: There is no teacher in it, or more than one, or predictions cannot be exchanged.
     """
     root = Path(folder)
-    students = _finished(root)
+    students = finished_trainings(root)
     taught = [found for student in students if (found := student.teacher)]
-    teachers = {_in_place(source, root): config for source, config in taught}
+    teachers = {checkpoint_in_place(source, root): config for source, config in taught}
     if len(teachers) != 1:
         listed = f": {', '.join(teachers)}" if teachers else ""
         raise ValueError(
@@ -93,10 +68,7 @@ def measure_gap(folder: str | os.PathLike[str], names: Sequence[str] = ()) -> st
         )
     ((source, teacher_config),) = teachers.items()
     students = [s for s in students if Path(s.checkpoint).resolve() != Path(source).resolve()]
-    unknown = set(names) - {student.name for student in students}
-    if unknown:
-        there = ", ".join(dict.fromkeys(student.name for student in students))
-        raise ValueError(f"{folder} holds no finished run of {', '.join(unknown)}; it has {there}.")
+    check_names(names, students, folder)
     teacher = build_detector(teacher_config)
     load_strictly(teacher, load_checkpoint(source), f"the teacher's {source}")
     teacher.to(get_device()).eval()
@@ -115,32 +87,6 @@ def measure_gap(folder: str | os.PathLike[str], names: Sequence[str] = ()) -> st
     write_file(root / "gap.md", table + "\n")
     print(f"\n{table}\n\nwrote {root / 'gap.md'}", flush=True)
     return table
-
-
-def _finished(root: Path) -> list[_Student]:
-    students = []
-    for folder in find_runs(root):
-        state = read_state(folder)
-        if not state.get("metrics"):
-            continue
-        config, seed = state["config"], int(state["seed"])
-        run = Run(config, seed, folder, (), state["fingerprint"])
-        students.append(
-            _Student(
-                config_name(config),
-                seed,
-                folder,
-                load_config(str(folder / Path(config).name)),
-                run.final_checkpoint(),
-                state["fingerprint"],
-            )
-        )
-    if not students:
-        raise FileNotFoundError(
-            f"{root} holds no finished run of a comparison ({RUN_FILE}); let tbd compare "
-            "finish one."
-        )
-    return students
 
 
 def finished_exchanges(folder: str | os.PathLike[str]) -> dict[tuple[str, int], Exchange]:
@@ -162,17 +108,6 @@ def finished_exchanges(folder: str | os.PathLike[str]) -> dict[tuple[str, int], 
     return found
 
 
-def _in_place(source: str, root: Path) -> str:
-    """A teacher's checkpoint in its comparison's folder, which may have been moved since."""
-    moved = root.joinpath(*_teacher_run(source))
-    return str(moved) if moved.is_file() else source
-
-
-def _teacher_run(source: str) -> tuple[str, ...]:
-    """Name of the config, seed and name of a teacher's checkpoint, wherever it lies."""
-    return Path(source).parts[-3:]
-
-
 def _read(folder: Path, fingerprint: str | None) -> tuple[str, Exchange] | None:
     """Read of which teacher a run was measured, and what; None of a file of no use."""
     try:
@@ -184,12 +119,12 @@ def _read(folder: Path, fingerprint: str | None) -> tuple[str, Exchange] | None:
         return None
 
 
-def _read_kept(student: _Student, source: str) -> Exchange | None:
+def _read_kept(student: FinishedTraining, source: str) -> Exchange | None:
     kept = _read(student.folder, student.fingerprint)
-    return kept[1] if kept and _teacher_run(kept[0]) == _teacher_run(source) else None
+    return kept[1] if kept and checkpoint_origin(kept[0]) == checkpoint_origin(source) else None
 
 
-def _finish(student: _Student, source: str, teacher: Any, said: str) -> Exchange:
+def _finish(student: FinishedTraining, source: str, teacher: Any, said: str) -> Exchange:
     kept = _read_kept(student, source)
     if kept is not None:
         print(f"{said}: measured before", flush=True)

@@ -3,19 +3,10 @@ import shutil
 
 import pytest
 import tiny
-import torch
-from tiny_run import config_dict, write_config, write_data
+from finished_run import write_finished_run
+from tiny_run import write_data
 
-from tbd.detectors import build_detector, resolve_model_config
 from tbd.studies.gap import Exchange, finished_exchanges, format_gap, gap, measure_gap
-
-
-def save(path, model, seed):
-    torch.manual_seed(seed)
-    built = build_detector(resolve_model_config(model))
-    for parameter in built.parameters():
-        torch.nn.init.normal_(parameter, std=0.15)
-    torch.save({"state_dict": built.state_dict()}, path)
 
 
 @pytest.fixture
@@ -35,13 +26,7 @@ def comparison(tmp_path):
         ("hd", wrapper, [0, 1]),
     ):
         for seed in seeds:
-            folder = root / name / f"seed_{seed}"
-            folder.mkdir(parents=True)
-            write_config(folder / f"{name}.py", config_dict(tmp_path / "data", model))
-            save(folder / "epoch_1.pth", model, seed + 10 * len(name))
-            (folder / "last_checkpoint").write_text("/moved/since/epoch_1.pth")
-            state = dict(config=f"configs/{name}.py", seed=seed, fingerprint=f"{name}{seed}")
-            (folder / "run.json").write_text(json.dumps(dict(state, metrics=dict(ap=1.0))))
+            write_finished_run(root, name, seed, model, tmp_path / "data")
     return root
 
 
