@@ -14,8 +14,9 @@ from pathlib import Path
 import tbd  # noqa: F401 (provides mmcv's operators, without which mmdet cannot be imported)
 from tbd.studies.glossary import GLOSSARY
 from tbd.studies.results import (
+    STUDIES,
     collect,
-    collect_gap,
+    collect_measurements,
     compare_records,
     read_records,
     write_page,
@@ -47,16 +48,21 @@ def parse_args() -> argparse.Namespace:
         help="config that detectors without a teacher are held against",
     )
     collecting.add_argument("--hardware", required=True, metavar="TEXT", help="what they ran on")
-    measuring = actions.add_parser("collect-gap", help="append what tbd gap measured of such runs")
-    measuring.add_argument(
-        "folders", nargs="+", metavar="FOLDER", help="work directories of comparisons"
-    )
-    measuring.add_argument(
-        "--records",
-        required=True,
-        metavar="FILE",
-        help="docs/results/<set>.jsonl, which holds the runs; gap/<set>.jsonl beside it is written",
-    )
+    for name, study in STUDIES.items():
+        measuring = actions.add_parser(
+            f"collect-{name}", help=f"append what {study.command} measured of such runs"
+        )
+        measuring.add_argument(
+            "folders", nargs="+", metavar="FOLDER", help="work directories of comparisons"
+        )
+        measuring.add_argument(
+            "--records",
+            required=True,
+            metavar="FILE",
+            help=f"docs/results/<set>.jsonl, which holds the runs; {name}/<set>.jsonl beside it is "
+            "written",
+        )
+        measuring.set_defaults(study=name)
     actions.add_parser("write", help="write docs/results.md and its figure")
     comparing = actions.add_parser("compare", help="compare two configs seed by seed")
     comparing.add_argument("records", metavar="FILE", help="docs/results/<set>.jsonl")
@@ -80,8 +86,8 @@ def main() -> None:
         print(f"{added} runs added to {args.out}")
         for folder in unfinished:
             print(f"not finished: {folder}")
-    elif args.action == "collect-gap":
-        added, unrecorded = collect_gap(args.folders, args.records)
+    elif args.action.startswith("collect-"):
+        added, unrecorded = collect_measurements(args.study, args.folders, args.records)
         print(f"{added} measurements added")
         for run in unrecorded:
             print(f"left out, since {args.records} does not hold the run: {run}")

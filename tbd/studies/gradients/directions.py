@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -27,9 +27,49 @@ class Direction:
     cosines: dict[str, float]
 
 
+@dataclass(frozen=True)
+class Directions:
+    """Where all losses of a distillation pull its student.
+
+    Attributes:
+        batches: Number of batches that they were measured on.
+        losses: By the name of the loss, the parts of the student's own first, means over the
+            batches; without those that have no gradient on any.
+    """
+
+    batches: int
+    losses: dict[str, Direction]
+
+    def rounded(self, digits: int) -> "Directions":
+        """The same with so many digits behind the point."""
+        losses = {
+            name: Direction(
+                round(loss.size, digits),
+                {part: round(cosine, digits) for part, cosine in loss.cosines.items()},
+            )
+            for name, loss in self.losses.items()
+        }
+        return Directions(self.batches, losses)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Directions":
+        """Read plain data.
+
+        Raises:
+            KeyError: if something is missing.
+            TypeError: if it is something else.
+        """
+        losses = {name: Direction(**loss) for name, loss in dict(content["losses"]).items()}
+        return cls(int(content["batches"]), losses)
+
+
 def measure_directions(
     detector: TeacherStudentDetector, batches: Iterable[dict[str, Any]]
-) -> dict[str, Direction]:
+) -> Directions:
     """Measure where the losses of a distillation pull the student as it is.
 
     The gradients are those on the output of the student's neck, over all levels and images of a
@@ -38,19 +78,17 @@ def measure_directions(
     Args:
         detector: The distillation, in training mode.
         batches: As its dataloader gives them.
-
-    Returns:
-        By the name of the loss, the parts of the student's own first, means over the batches;
-        without those that have no gradient on any.
     """
     found: dict[str, list[Direction]] = {}
+    count = 0
     for batch in batches:
         data = detector.data_preprocessor(batch, True)
         with NeckGradients(detector.student) as watch:
             losses = detector.loss(data["inputs"], data["data_samples"])
         for name, direction in _directions(watch, losses).items():
             found.setdefault(name, []).append(direction)
-    return {name: _mean(directions) for name, directions in found.items()}
+        count += 1
+    return Directions(count, {name: _mean(directions) for name, directions in found.items()})
 
 
 def _directions(watch: NeckGradients, losses: Mapping[str, Any]) -> dict[str, Direction]:

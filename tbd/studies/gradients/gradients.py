@@ -1,5 +1,6 @@
 """The distillations of a comparison: where each loss pulls the student that it has trained."""
 
+import json
 import os
 from collections.abc import Sequence
 from itertools import islice
@@ -11,6 +12,8 @@ from mmengine.utils import track_iter_progress
 
 from tbd.compat import load_checkpoint
 from tbd.detectors import TeacherStudentDetector
+from tbd.distill import FactorTransfer
+from tbd.engine.config import config_name
 from tbd.files import write_file
 from tbd.registry import MODELS
 from tbd.studies.comparison.finished import (
@@ -20,14 +23,20 @@ from tbd.studies.comparison.finished import (
     finished_trainings,
 )
 from tbd.studies.comparison.report import Spread
-from tbd.studies.gradients.directions import Direction, measure_directions
+from tbd.studies.comparison.runs import find_runs, read_state
+from tbd.studies.gradients.directions import Direction, Directions, measure_directions
 from tbd.visualization.markdown import markdown_table
+
+DIRECTIONS_FILE = "directions.json"
+"""What was measured of a run, in its folder."""
 
 
 def measure_gradients(
     folder: str | os.PathLike[str], names: Sequence[str] = (), batches: int = 8
 ) -> str:
     """Say where each loss pulls the students of a comparison, as they are after their training.
+
+    What is measured is kept in the folder of each run.
 
     Args:
         folder: Work directory of a comparison, see
@@ -52,8 +61,8 @@ def measure_gradients(
     chosen = [training for training in trainings if not names or training.name in names]
     found = {}
     for number, training in enumerate(chosen, start=1):
-        print(f"[{number}/{len(chosen)}] {training.name}, seed {training.seed}:", flush=True)
-        found[training.name, training.seed] = _measure(training, Path(folder), batches)
+        said = f"[{number}/{len(chosen)}] {training.name}, seed {training.seed}"
+        found[training.name, training.seed] = _finish(training, Path(folder), batches, said)
     table = format_gradients(found)
     target = Path(folder) / "gradients.md"
     write_file(target, table + "\n")
@@ -61,46 +70,93 @@ def measure_gradients(
     return table
 
 
-def _measure(training: FinishedTraining, root: Path, batches: int) -> dict[str, Direction]:
+def finished_directions(folder: str | os.PathLike[str]) -> dict[tuple[str, int], Directions]:
+    """Read what was measured of the runs of a comparison.
+
+    Args:
+        folder: Work directory of a comparison, or of a single run of it.
+
+    Returns:
+        Name of the config and seed → what was measured; without runs that were trained again since.
+    """
+    found = {}
+    for run in find_runs(folder):
+        state = read_state(run)
+        kept = _read(run, state.get("fingerprint"))
+        if kept is not None:
+            found[config_name(state["config"]), int(state["seed"])] = kept
+    return found
+
+
+def _read(folder: Path, fingerprint: str | None) -> Directions | None:
+    """Read what was measured of a run; None of a file of no use."""
+    try:
+        content = json.loads((folder / DIRECTIONS_FILE).read_text())
+        if content["fingerprint"] != fingerprint:
+            return None
+        return Directions.from_dict(content)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _finish(training: FinishedTraining, root: Path, batches: int, said: str) -> Directions:
+    loader = Runner.build_dataloader(training.config.train_dataloader, seed=training.seed)
+    number = min(batches, len(loader))
+    kept = _read(training.folder, training.fingerprint)
+    if kept is not None and kept.batches == number:
+        print(f"{said}: measured before", flush=True)
+        return kept
+    print(f"{said}:", flush=True)
     set_random_seed(training.seed)
-    config = training.config
+    detector = _build(training, root)
+    directions = measure_directions(
+        detector, track_iter_progress((islice(iter(loader), number), number))
+    )
+    content = {"fingerprint": training.fingerprint, **directions.to_dict()}
+    write_file(training.folder / DIRECTIONS_FILE, json.dumps(content, indent=2) + "\n")
+    return directions
+
+
+def _build(training: FinishedTraining, root: Path) -> TeacherStudentDetector:
+    model = training.config.model
     if training.teacher is not None:
-        config.model.teacher_ckpt = checkpoint_in_place(training.teacher[0], root)
-    for term in config.model.get("distill", {}).values():
+        model.teacher_ckpt = checkpoint_in_place(training.teacher[0], root)
+    for term in model.get("distill", {}).values():
         # What a term pulls with its whole weight; where a schedule ends, it may be with none.
         if term is not None:
             term.pop("schedule", None)
-    detector = MODELS.build(config.model)
+    detector = MODELS.build(model)
     assert isinstance(detector, TeacherStudentDetector)
     detector.load_state_dict(load_checkpoint(training.checkpoint)["state_dict"])
-    detector.to(get_device()).train()
-    loader = Runner.build_dataloader(config.train_dataloader, seed=training.seed)
-    number = min(batches, len(loader))
-    return measure_directions(detector, track_iter_progress((islice(iter(loader), number), number)))
+    for term in detector.terms.values():
+        # Its hook, which tells it to transfer, follows a training.
+        if isinstance(term, FactorTransfer) and not term.fixed:
+            term.set_phase(paraphrasing=False)
+    return detector.to(get_device()).train()
 
 
-def format_gradients(found: dict[tuple[str, int], dict[str, Direction]]) -> str:
+def format_gradients(found: dict[tuple[str, int], Directions]) -> str:
     """Make a table: a row for each loss of each config.
 
     Args:
-        found: Name of the config and seed → what was measured, by the name of the loss.
+        found: Name of the config and seed → what was measured.
 
     Returns:
         The size of each gradient, and its cosines with the parts of the student's own loss; mean
         and standard deviation over the seeds.
     """
-    parts = dict.fromkeys(
-        part for losses in found.values() for loss in losses.values() for part in loss.cosines
-    )
+    parts: dict[str, None] = {}
     by_loss: dict[tuple[str, str], list[Direction]] = {}
-    for (name, _), losses in found.items():
-        for loss, direction in losses.items():
+    for (name, _), directions in found.items():
+        for loss, direction in directions.losses.items():
+            parts |= dict.fromkeys(direction.cosines)
             by_loss.setdefault((name, loss), []).append(direction)
-    rows = [["config", "loss", "size", *(f"along `{part}`" for part in parts)]]
-    for (name, loss), directions in by_loss.items():
-        cells = [f"`{name}`", f"`{loss}`", _spread([found.size for found in directions])]
+    rows = [["config", "loss", "seeds", "size", *(f"along `{part}`" for part in parts)]]
+    for (name, loss), same in by_loss.items():
+        cells = [f"`{name}`", f"`{loss}`", str(len(same)), _spread([d.size for d in same])]
         for part in parts:
-            cells.append(_spread([d.cosines[part] for d in directions if part in d.cosines]))
+            cosines = [d.cosines[part] for d in same if part in d.cosines]
+            cells.append("1" if part == loss else _spread(cosines))
         rows.append(cells)
     return markdown_table(rows)
 

@@ -8,8 +8,8 @@ from itertools import zip_longest
 from pathlib import Path
 
 from tbd.files import write_file
-from tbd.studies.results.gap import format_gaps, gaps_of
 from tbd.studies.results.harmony import format_harmony
+from tbd.studies.results.measurements import STUDIES, format_measurements, read_measurements
 from tbd.studies.results.record import RunRecord, read_records
 from tbd.studies.results.summary import format_summary
 from tbd.studies.results.table import Pair, find_pairs, format_agreement, format_gains, format_pair
@@ -21,10 +21,9 @@ _OVERVIEWS = {
 }
 """Tables over all pairs, by the name of their block."""
 
-_MARKER = re.compile(
-    rf"<!-- (?:end of (results|gap|{'|'.join(_OVERVIEWS)})"
-    rf"|(results|gap): (\S+)|({'|'.join(_OVERVIEWS)})) -->"
-)
+_NAMED, _OF_ALL = "|".join(("results", *STUDIES)), "|".join(_OVERVIEWS)
+
+_MARKER = re.compile(rf"<!-- (?:end of ({_NAMED}|{_OF_ALL})|({_NAMED}): (\S+)|({_OF_ALL})) -->")
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,8 @@ class _Block:
     """What stands between two markers.
 
     Attributes:
-        kind: ``results``, ``gap`` or the name of an overview.
-        name: File of records, of the first two; else empty.
+        kind: ``results``, the name of a study or that of an overview.
+        name: File of records, of the former; else empty.
         start: Place in the page behind the first marker.
         end: Place of the second one.
     """
@@ -52,8 +51,9 @@ def write_page(
     """Bring a page's tables and its figure up to date with the recorded runs.
 
     A table stands between ``<!-- results: NAME -->`` and ``<!-- end of results -->`` and shows
-    ``NAME.jsonl``; between ``<!-- gap: NAME -->`` and ``<!-- end of gap -->`` stands what of their
-    teacher's lead lies in scores and what in boxes. Between ``<!-- summary -->`` and
+    ``NAME.jsonl``; between ``<!-- gap: NAME -->`` and ``<!-- end of gap -->`` stands what
+    ``tbd gap`` measured of its runs, and likewise of every study in
+    :data:`~tbd.studies.results.measurements.STUDIES`. Between ``<!-- summary -->`` and
     ``<!-- end of summary -->`` stands one line of each detector that TBD distilled, and in a block
     of the name ``harmony`` how its scores and boxes agree. The rest of the page is left as it is.
 
@@ -66,8 +66,8 @@ def write_page(
         Names of the files of records that were shown.
 
     Raises:
-        ValueError: A file of records is not on the page, or the page names one twice; a table of
-            the gap is asked of a file that is not on it; or a block lacks one of its markers.
+        ValueError: A file of records is not on the page, or the page names one twice; a study's
+            table is asked of a file that is not on it; or a block lacks one of its markers.
     """
     file = Path(page)
     text = file.read_text()
@@ -81,23 +81,25 @@ def write_page(
             f"{page} leaves out {', '.join(missing)}: add the lines '<!-- results: {missing[0]} "
             "-->' and '<!-- end of results -->'."
         )
-    if strange := {block.name for block in blocks if block.kind == "gap"} - set(shown):
-        raise ValueError(
-            f"{page} asks for the gap of {sorted(strange)}, which it has no results of."
-        )
+    for study in STUDIES:
+        if strange := {block.name for block in blocks if block.kind == study} - set(shown):
+            raise ValueError(
+                f"{page} asks for the {study} of {sorted(strange)}, which it has no results of."
+            )
     by_set = {name: read_records(Path(records, f"{name}.jsonl")) for name in shown}
     for block in reversed(blocks):
         if block.kind == "results":
             table = format_set(by_set[block.name])
-        elif block.kind == "gap":
-            table = format_gaps(by_set[block.name], gaps_of(Path(records, f"{block.name}.jsonl")))
+        elif block.kind in STUDIES:
+            found = read_measurements(block.kind, Path(records, f"{block.name}.jsonl"))
+            table = format_measurements(block.kind, by_set[block.name], found)
         else:
             table = _OVERVIEWS[block.kind](by_set)
         text = f"{text[: block.start]}\n\n{table}\n\n{text[block.end :]}"
     write_file(file, text)
     panels = {}
-    for name, found in by_set.items():
-        for pair in find_pairs([record for record in found if not record.chooses]):
+    for name, runs in by_set.items():
+        for pair in find_pairs([record for record in runs if not record.chooses]):
             if gains := _gains(pair):
                 shown_pair = " → ".join(filter(None, (pair.teacher, pair.baseline)))
                 panels[f"{name}: {shown_pair}"] = gains

@@ -41,7 +41,7 @@ def test_sizes_and_cosines_are_those_of_the_stored_gradients():
         pkd=dict(type="tbd.PearsonFeatureDistillation"),
     )
     batches = [pseudo_collate(tiny.samples()[:1]), pseudo_collate(tiny.samples())]
-    found = measure_directions(model, batches)
+    found = measure_directions(model, batches).losses
     assert list(found) == [*OWN, "hd.loss_harmony", "pkd.loss_feature"]
     for name, direction in found.items():
         sizes, cosines = [], {part: [] for part in OWN}
@@ -62,7 +62,7 @@ def test_a_weight_changes_the_size_alone():
     one, three = (
         measure_directions(
             build(hd=dict(type="tbd.HarmonyDistillation", loss_weight=weight)), [batch]
-        )["hd.loss_harmony"]
+        ).losses["hd.loss_harmony"]
         for weight in (1.0, 3.0)
     )
     assert three.size == pytest.approx(3 * one.size, rel=1e-4)
@@ -85,11 +85,11 @@ def test_losses_that_do_not_pull_are_left_out():
     for sample in empty:
         sample["data_samples"].gt_instances = sample["data_samples"].gt_instances[:0]
     model = build(pkd=dict(type="tbd.PearsonFeatureDistillation"))
-    found = measure_directions(model, [pseudo_collate(empty)])
+    found = measure_directions(model, [pseudo_collate(empty)]).losses
     assert list(found) == ["loss_cls", "pkd.loss_feature"]
     assert list(found["pkd.loss_feature"].cosines) == ["loss_cls"]
-    both = measure_directions(model, [pseudo_collate(empty), pseudo_collate(full)])
-    alone = measure_directions(model, [pseudo_collate(full)])
+    both = measure_directions(model, [pseudo_collate(empty), pseudo_collate(full)]).losses
+    alone = measure_directions(model, [pseudo_collate(full)]).losses
     assert both["pkd.loss_feature"].cosines["loss_bbox"] == pytest.approx(
         alone["pkd.loss_feature"].cosines["loss_bbox"], abs=1e-5
     )
