@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from mmengine.utils import track_iter_progress
 
 from tbd.compat import load_checkpoint
-from tbd.detectors import build_detector, resolve_model_config
+from tbd.detectors import build_detector
 from tbd.detectors.weights import load_strictly
 from tbd.engine.config import config_name, student_model
 from tbd.files import write_file

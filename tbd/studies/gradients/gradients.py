@@ -121,6 +121,9 @@ def _build(training: FinishedTraining, root: Path) -> TeacherStudentDetector:
     model = training.config.model
     if training.teacher is not None:
         model.teacher_ckpt = checkpoint_in_place(training.teacher[0], root)
+    if training.config.get("data_preprocessor") is not None:
+        # As MMEngine's Runner does.
+        model.setdefault("data_preprocessor", training.config.data_preprocessor)
     for term in model.get("distill", {}).values():
         # What a term pulls with its whole weight; where a schedule ends, it may be with none.
         if term is not None:

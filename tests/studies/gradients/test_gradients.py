@@ -2,6 +2,7 @@ import pytest
 import tiny
 import torch
 from finished_run import write_finished_run
+from mmengine.config import Config
 from tiny_run import write_data
 
 from tbd.studies.gradients import (
@@ -123,6 +124,16 @@ def test_a_paraphraser_that_was_trained_transfers(comparison, tmp_path):
     checkpoint["state_dict"]["distill.ft.paraphraser_steps"].fill_(10)
     torch.save(checkpoint, folder / "epoch_1.pth")
     assert "`ft.loss_factor`" in measure_gradients(comparison, ["ft"], batches=1)
+
+
+def test_a_preprocessor_beside_the_model_counts(comparison):
+    table = measure_gradients(comparison, ["hd"], batches=1)
+    file = comparison / "hd/seed_0/hd.py"
+    config = Config.fromfile(file)
+    config.data_preprocessor = config.model.student.pop("data_preprocessor")
+    config.dump(file)
+    (comparison / "hd/seed_0/directions.json").unlink()
+    assert measure_gradients(comparison, ["hd"], batches=1) == table
 
 
 def test_folders_without_a_distillation_are_refused(comparison, tmp_path):
