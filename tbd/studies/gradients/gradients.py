@@ -139,24 +139,26 @@ def _build(training: FinishedTraining, root: Path) -> TeacherStudentDetector:
 
 
 def format_gradients(found: dict[tuple[str, int], Directions]) -> str:
-    """Make a table: a row for each loss of each config.
+    """Make a table: the parts of the student's own loss, then the losses of each config.
 
     Args:
         found: Name of the config and seed → what was measured.
 
     Returns:
         The size of each gradient, and its cosines with the parts of the student's own loss; mean
-        and standard deviation over the seeds.
+        and standard deviation over the runs.
     """
     parts: dict[str, None] = {}
     by_loss: dict[tuple[str, str], list[Direction]] = {}
     for (name, _), directions in found.items():
         for loss, direction in directions.losses.items():
             parts |= dict.fromkeys(direction.cosines)
-            by_loss.setdefault((name, loss), []).append(direction)
-    rows = [["config", "loss", "seeds", "size", *(f"along `{part}`" for part in parts)]]
-    for (name, loss), same in by_loss.items():
-        cells = [f"`{name}`", f"`{loss}`", str(len(same)), _spread([d.size for d in same])]
+            # Of the student's own loss one row says all: what differs is which term taught it.
+            shown = f"`{name}`" if "." in loss else "the student's own, in all"
+            by_loss.setdefault((shown, loss), []).append(direction)
+    rows = [["config", "loss", "runs", "size", *(f"along `{part}`" for part in parts)]]
+    for (name, loss), same in sorted(by_loss.items(), key=lambda item: "." in item[0][1]):
+        cells = [name, f"`{loss}`", str(len(same)), _spread([d.size for d in same])]
         for part in parts:
             cosines = [d.cosines[part] for d in same if part in d.cosines]
             cells.append("1" if part == loss else _spread(cosines))

@@ -47,14 +47,14 @@ def cells(line):
 def test_each_loss_of_each_distillation_has_a_row(comparison, capsys):
     table = measure_gradients(comparison, batches=2)
     head, _, *rows = map(cells, table.splitlines())
-    assert head == ["config", "loss", "seeds", "size", "along `loss_cls`", "along `loss_bbox`"]
-    assert [row[:2] for row in rows] == [
-        [f"`{name}`", f"`{loss}`"]
-        for name, term in (("hd", "hd.loss_harmony"), ("pkd", "pkd.loss_feature"))
-        for loss in ("loss_cls", "loss_bbox", term)
+    assert head == ["config", "loss", "runs", "size", "along `loss_cls`", "along `loss_bbox`"]
+    assert [row[:3] for row in rows] == [
+        ["the student's own, in all", "`loss_cls`", "3"],
+        ["the student's own, in all", "`loss_bbox`", "3"],
+        ["`hd`", "`hd.loss_harmony`", "1"],
+        ["`pkd`", "`pkd.loss_feature`", "2"],
     ]
-    assert [row[2] for row in rows] == ["1"] * 3 + ["2"] * 3
-    assert rows[0][4] == rows[1][5] == rows[3][4] == "1"
+    assert rows[0][4] == rows[1][5] == "1"
     # The schedule counts for nothing: without its Runner it would stop the measurement.
     assert float(rows[2][3]) > 0
     assert (comparison / "gradients.md").read_text() == table + "\n"
@@ -108,7 +108,7 @@ def test_seeds_are_averaged_and_parts_that_are_missing_shown():
         ("b", 1): Directions(1, {"hd.loss": Direction(4.0, {"loss_bbox": 0.1})}),
     }
     _, _, a, b = map(cells, format_gradients(found).splitlines())
-    assert a == ["`a`", "`loss_cls`", "1", "1.00", "1", "–"]
+    assert a == ["the student's own, in all", "`loss_cls`", "1", "1.00", "1", "–"]
     assert b == ["`b`", "`hd.loss`", "2", "3.00 ± 1.41", "–", "0.30 ± 0.28"]
 
 
