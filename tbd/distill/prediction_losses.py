@@ -122,14 +122,29 @@ def box_overlap_loss(
             least 1e-6, below which there is no gradient.
 
     Returns:
-        One number for each row [rows], up to 1, 2 or 13.8.
+        One number for each row [rows], from 0 to 1, 2 or 13.8. A box whose right or
+        lower side lies before the other, as heads of unbounded distances predict it,
+        overlaps nothing.
 
     Raises:
         ValueError: if the shapes differ.
     """
     check_same_shape(boxes_s=boxes_s, boxes_t=boxes_t)
-    boxes = at_least_float32(boxes_s), at_least_float32(boxes_t.detach())
+    boxes = [at_least_float32(boxes_s), at_least_float32(boxes_t.detach())]
+    if mode == "giou":
+        boxes = [_of_no_area(side) for side in boxes]
     overlaps = bbox_overlaps(
         *boxes, mode="giou" if mode == "giou" else "iou", is_aligned=True, eps=EPS
     )
     return -overlaps.clamp(min=EPS).log() if mode == "log_iou" else 1 - overlaps
+
+
+def _of_no_area(boxes: Tensor) -> Tensor:
+    """Turn boxes [rows, 4] that are inside out in both directions, inside out in one only.
+
+    The product of two negative extents is an area, for which GIoU would have no bound.
+    """
+    left, top, right, bottom = boxes.unbind(dim=1)
+    inside_out = (right < left) & (bottom < top)
+    sides = torch.where(inside_out, right, left), torch.where(inside_out, left, right)
+    return torch.stack([sides[0], top, sides[1], bottom], dim=1)

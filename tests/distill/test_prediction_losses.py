@@ -100,6 +100,24 @@ def test_box_loss_by_hand(mode, expected):
     torch.testing.assert_close(loss, torch.tensor(expected), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("mode", ["iou", "giou", "log_iou"])
+def test_boxes_inside_out_have_bounded_losses_and_are_turned_outwards(mode):
+    generator = torch.Generator().manual_seed(0)
+    low, extent = (50 * torch.rand(1000, 2, generator=generator) for _ in range(2))
+    proper = torch.cat([low, low + extent], dim=1)
+    anyhow = 100 * torch.rand(1000, 4, generator=generator)
+    bound = {"iou": 1, "giou": 2, "log_iou": 13.9}[mode]
+    for pair in ((anyhow, proper), (proper, anyhow), (anyhow, anyhow.flip(0))):
+        loss = box_overlap_loss(*pair, mode)
+        assert loss.min() >= -1e-6
+        assert loss.max() <= bound
+    # Small and inside of what is to be learned: nothing but the extents counts.
+    boxes = torch.tensor([[51.0, 52, 49, 48]], requires_grad=True)
+    box_overlap_loss(boxes, torch.tensor([[0.0, 0, 100, 100]]), mode).sum().backward()
+    outwards = boxes.grad * torch.tensor([1, 1, -1, -1])
+    assert (outwards > 0).all() if mode == "giou" else (outwards == 0).all()
+
+
 def test_half_precision_gives_float32():
     half = random_logits(2, 4).half()
     boxes = torch.tensor([[0, 0, 2, 2], [1, 1, 2, 3]]).half()
