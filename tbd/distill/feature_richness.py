@@ -14,6 +14,7 @@ from tbd.distill.score_maps import score_maps
 from tbd.distill.score_weighted import EPS, score_weighted_feature_loss
 from tbd.distill.spec import DetectorSpec
 from tbd.distill.view import View
+from tbd.harmony import Confidence, check_confidence
 from tbd.modules import AdaptationKind
 from tbd.precision import at_least_float32
 from tbd.registry import MODELS
@@ -72,6 +73,9 @@ class FeatureRichnessDistillation(FeatureTerm):
             level, see :func:`~tbd.modules.build_adaptation`. The public code
             has a convolution 3×3 also where channels agree.
         level_weights: A factor for each pyramid level; None weighs all by 1.
+        confidence: Which score is the richness: ``"class"``, as in the paper, or
+            ``"ranking"``, in which a centerness, IoU or objectness branch takes
+            part; YOLOX and YOLOv3 need it.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -86,8 +90,10 @@ class FeatureRichnessDistillation(FeatureTerm):
         cls_weight: float = 0.02,
         adaptation: AdaptationKind = "conv3x3",
         level_weights: Sequence[float] | None = None,
+        confidence: Confidence = "class",
     ) -> None:
         super().__init__(loss_weight, adaptation, level_weights)
+        self.confidence = check_confidence(confidence)
         check_not_negative(feature_weight=feature_weight, cls_weight=cls_weight)
         self.feature_weight = feature_weight
         self.cls_weight = cls_weight
@@ -114,11 +120,15 @@ class FeatureRichnessDistillation(FeatureTerm):
 
     def settings(self) -> dict[str, Any]:
         """Settings to show in the start-up report."""
-        return {"feature_weight": self.feature_weight, "cls_weight": self.cls_weight}
+        return {
+            "feature_weight": self.feature_weight,
+            "cls_weight": self.cls_weight,
+            "confidence": self.confidence,
+        }
 
     def forward(self, student: View, teacher: View) -> dict[str, Tensor]:
         """Return ``loss_feature`` and, unless ``cls_weight`` is 0, ``loss_cls``."""
-        scores = score_maps(teacher)
+        scores = score_maps(teacher, self.confidence)
         features = [
             feat_t.shape[1] * score_weighted_feature_loss(feat_s, feat_t, score)
             for (feat_s, feat_t), score in zip(self.pairs(student, teacher), scores, strict=True)

@@ -4,10 +4,10 @@ from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d
 
 from tbd.distill.view import View
-from tbd.harmony import classification_probability
+from tbd.harmony import Confidence, classification_probability
 
 
-def score_maps(view: View) -> list[Tensor]:
+def score_maps(view: View, confidence: Confidence = "class") -> list[Tensor]:
     """Largest class score of any prediction at each location, made once per step.
 
     The sigmoid of a class logit, or with a softmax classifier the probability
@@ -15,6 +15,8 @@ def score_maps(view: View) -> list[Tensor]:
 
     Args:
         view: A view with predictions.
+        confidence: ``"class"``, the score of the class alone, or ``"ranking"``, that which ranks
+            predictions at NMS, where a centerness, IoU or objectness branch takes part.
 
     Returns:
         For each pyramid level [N, H, W] in [0, 1], constants, brought to the
@@ -31,7 +33,9 @@ def score_maps(view: View) -> list[Tensor]:
                 "sigmoid",
                 background=predictions.background,
             ).amax(dim=1)
-            for logits in predictions.cls_logits
+            for logits in (
+                predictions.ranking_logits if confidence == "ranking" else predictions.cls_logits
+            )
         ]
         if view.resized_to is not None:
             maps = [
@@ -40,4 +44,4 @@ def score_maps(view: View) -> list[Tensor]:
             ]
         return maps
 
-    return view.cached("score_maps", make)
+    return view.cached(("score_maps", confidence), make)

@@ -9,6 +9,7 @@ from tbd.distill.feature_term import FeatureTerm
 from tbd.distill.reduction import normalizer
 from tbd.distill.score_maps import score_maps
 from tbd.distill.view import View
+from tbd.harmony import Confidence, check_confidence
 from tbd.modules import build_projector
 from tbd.precision import at_least_float32
 from tbd.registry import MODELS
@@ -57,6 +58,8 @@ class ScoreWeightedFeatureDistillation(FeatureTerm):
     Args:
         loss_weight: Factor on the sum over the levels.
         level_weights: A factor for each pyramid level; None weighs all by 1.
+        confidence: Which score: ``"class"``, or ``"ranking"``, in which a centerness,
+            IoU or objectness branch takes part; YOLOX and YOLOv3 need it.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -65,9 +68,13 @@ class ScoreWeightedFeatureDistillation(FeatureTerm):
     reads = frozenset({"features", "predictions"})
 
     def __init__(
-        self, loss_weight: float = 6.0, level_weights: Sequence[float] | None = None
+        self,
+        loss_weight: float = 6.0,
+        level_weights: Sequence[float] | None = None,
+        confidence: Confidence = "class",
     ) -> None:
         super().__init__(loss_weight, level_weights=level_weights)
+        self.confidence = check_confidence(confidence)
 
     def build_level(self, channels_s: int, channels_t: int) -> nn.Module:
         """Build the projector of one level."""
@@ -77,7 +84,7 @@ class ScoreWeightedFeatureDistillation(FeatureTerm):
         """Name the settings."""
         return (
             f"ScoreWeightedFeatureDistillation(loss_weight={self.loss_weight}, "
-            f"level_weights={self.level_weights})"
+            f"level_weights={self.level_weights}, confidence={self.confidence})"
         )
 
     def forward(self, student: View, teacher: View) -> dict[str, Tensor]:
@@ -85,7 +92,9 @@ class ScoreWeightedFeatureDistillation(FeatureTerm):
         losses = [
             score_weighted_feature_loss(feat_s, feat_t, score)
             for (feat_s, feat_t), score in zip(
-                self.pairs(student, teacher), score_maps(teacher), strict=True
+                self.pairs(student, teacher),
+                score_maps(teacher, self.confidence),
+                strict=True,
             )
         ]
         return {"loss_feature": self.total(losses)}

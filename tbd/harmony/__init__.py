@@ -3,6 +3,7 @@
 from tbd.harmony.functional import (
     Confidence,
     Norm,
+    check_confidence,
     classification_probability,
     harmony_score,
     harmony_weight,
@@ -15,6 +16,7 @@ __all__ = [
     "HarmonyMaps",
     "HarmonyScoreHead",
     "Norm",
+    "check_confidence",
     "classification_probability",
     "harmony_score",
     "harmony_weight",

@@ -28,6 +28,15 @@ def test_the_background_of_a_softmax_is_no_score():
     torch.testing.assert_close(score, expected)
 
 
+def test_the_score_that_ranks_has_the_objectness():
+    logits, objectness = random(2, 2 * 3, 4, 5), 3 * random(2, 2, 4, 5).flip(3)
+    teacher = view(predictions=DensePredictions([logits], 3, list, quality=[objectness]))
+    by_class, by_rank = (score_maps(teacher, kind)[0] for kind in ("class", "ranking"))
+    product = logits.unflatten(1, (2, 3)).sigmoid().amax(dim=2) * objectness.sigmoid()
+    torch.testing.assert_close(by_rank, product.amax(dim=1))
+    torch.testing.assert_close(by_class, logits.amax(dim=1).sigmoid())
+
+
 def test_scores_are_brought_to_the_size_of_the_features_and_made_once():
     logits = random(1, 3, 8, 8)
     teacher = view(predictions=predictions(logits), resized_to=((4, 4),))

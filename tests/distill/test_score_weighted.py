@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import tiny
 import torch
@@ -6,7 +8,12 @@ from reference import reference
 from torch.nn.functional import conv2d, relu
 from views import view
 
-from tbd.distill import ScoreWeightedFeatureDistillation, score_weighted_feature_loss
+from tbd.distill import (
+    FeatureRichnessDistillation,
+    HeadSpec,
+    ScoreWeightedFeatureDistillation,
+    score_weighted_feature_loss,
+)
 from tbd.distill.score_maps import score_maps
 from tbd.predictions import DensePredictions
 
@@ -74,6 +81,35 @@ def test_term_projects_the_student_and_weighs_by_the_teachers_scores(dtype):
     )
     assert loss.dtype == first.weight.dtype
     torch.testing.assert_close(loss, 2 * expected)
+
+
+@pytest.mark.parametrize("kind", [ScoreWeightedFeatureDistillation, FeatureRichnessDistillation])
+def test_objectness_takes_part_where_the_ranking_is_asked_for(kind):
+    torch.manual_seed(0)
+    logits, objectness = random(2, 6, 5, 4), 3 * random(2, 2, 5, 4, seed=1)
+    student, teacher = (
+        view(
+            features=(random(2, 4, 5, 4, seed=seed),),
+            predictions=DensePredictions([logits], 3, list, quality=[objectness]),
+        )
+        for seed in (2, 3)
+    )
+    head = HeadSpec("bbox_head", "Head", 3, (2,), "anchors")
+    specs = [replace(feature_spec(role, 4), head=head) for role in ("student", "teacher")]
+    found, layers = [], []
+    for confidence in ("class", "ranking"):
+        term = kind(confidence=confidence)
+        term.connect(*specs)
+        layers.append(term.double())
+        term.load_state_dict(layers[0].state_dict())
+        found.append(term(student, teacher)["loss_feature"])
+    adapted = layers[0].pairs(student, teacher)[0]
+    ratio = [
+        score_weighted_feature_loss(*adapted, score_maps(teacher, confidence)[0])
+        for confidence in ("class", "ranking")
+    ]
+    torch.testing.assert_close(found[1] / found[0], ratio[1] / ratio[0])
+    assert found[1] != found[0]
 
 
 @pytest.mark.parametrize("student", [tiny.retinanet(), tiny.faster_rcnn()], ids=["one", "two"])
