@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from tbd.precision import at_least_float32
-from tbd.predictions.dense import log1mexp
 
 Norm = Literal["softmax", "peak", "sigmoid"]
 """How raw logits become a classification probability."""
@@ -60,13 +59,12 @@ def classification_probability(
 ) -> Tensor:
     """Confidence of every prediction of one pyramid level.
 
-    With m the largest foreground logit of a prediction, of a softmax classifier the
-    logit log p − log(1 − p) of its likeliest foreground class against all else:
+    With m the largest foreground logit of a prediction:
 
     * ``"softmax"`` (the paper): softmax of m over all A·H·W predictions of the
       level of one image, so the probabilities of a level sum to 1;
     * ``"peak"``: the same divided by its maximum, so the top prediction has 1;
-    * ``"sigmoid"``: sigmoid(m), which with ``background`` is the largest foreground
+    * ``"sigmoid"``: sigmoid(m), or with ``background`` the largest foreground
       probability of the softmax over classes.
 
     Args:
@@ -97,13 +95,7 @@ def classification_probability(
             probability = at_least_float32(logits).softmax(dim=2)
             return probability[:, :, :num_classes].max(dim=2).values
         return at_least_float32(logits.max(dim=2).values).sigmoid()
-    if background:
-        # The logits themselves may be shifted together without any meaning.
-        log_probability = at_least_float32(logits).log_softmax(dim=2)
-        best = log_probability[:, :, :num_classes].max(dim=2).values
-        best = best - log1mexp(best)
-    else:
-        best = at_least_float32(logits.max(dim=2).values)
+    best = at_least_float32(logits[:, :, :num_classes].max(dim=2).values)
     flat = best.flatten(1)
     if norm == "softmax":
         return flat.softmax(dim=1).view_as(best)
