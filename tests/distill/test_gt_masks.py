@@ -102,6 +102,13 @@ def test_objects_cover_the_cells_that_they_touch():
     expected[0, 4, 3] = 1
     (mask,) = object_masks(student)
     torch.testing.assert_close(mask, expected)
+    # Cells of 8 rows and 4 columns of pixels.
+    oblong = replace(student, features=(torch.zeros(2, 1, 5, 8),))
+    expected = torch.zeros(2, 5, 8)
+    expected[0, 1:3, 2:4] = 1
+    expected[0, 4, 7] = 1
+    (mask,) = object_masks(oblong)
+    torch.testing.assert_close(mask, expected)
 
 
 def iou(a, b):
@@ -111,19 +118,20 @@ def iou(a, b):
     return width * height / (sum(areas) - width * height)
 
 
-@pytest.mark.parametrize("ratio", [0.3, 0.5, 0.9])
-def test_near_cells_are_those_of_loops(ratio):
+@pytest.mark.parametrize(("ratio", "columns"), [(0.3, 12), (0.5, 12), (0.9, 12), (0.5, 24)])
+def test_near_cells_are_those_of_loops(ratio, columns):
     boxes = torch.tensor([[30.0, 20.0, 150.0, 100.0], [100.0, 100.0, 126.0, 127.0]])
     gt = ground_truth([boxes, boxes[:0]], size=(160, 192))
-    student = replace(view(features=(torch.zeros(2, 1, 10, 12),)), gt=gt)
-    expected = torch.zeros(2, 10, 12)
+    student = replace(view(features=(torch.zeros(2, 1, 10, columns),)), gt=gt)
+    expected = torch.zeros(2, 10, columns)
+    wide = 192 / columns
     for box in boxes.tolist():
         overlaps = {}
         for row in range(10):
-            for column in range(12):
-                y, x = 16 * (row + 0.5), 16 * (column + 0.5)
+            for column in range(columns):
+                y, x = 16 * (row + 0.5), wide * (column + 0.5)
                 for aspect in (0.5, 1.0, 2.0):
-                    h, w = 64 * aspect**0.5, 64 / aspect**0.5
+                    h, w = 64 * aspect**0.5, 4 * wide / aspect**0.5
                     overlaps[row, column, aspect] = iou([x - w, y - h, x + w, y + h], box)
         for (row, column, _), overlap in overlaps.items():
             if overlap > ratio * max(overlaps.values()):

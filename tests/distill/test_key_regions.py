@@ -89,3 +89,14 @@ def test_regions_follow_the_best_predictions_on_all_levels():
     gt = replace(teacher.gt, ignored=[objects[:0], objects])
     regions = key_regions(replace(teacher, gt=gt), spec, exponent=0.8, top_k=2)
     torch.testing.assert_close(regions.background[0], torch.stack([1 - inside] * 2))
+
+
+def test_cells_may_be_oblong():
+    head = HeadSpec("bbox_head", "Head", 1, (1,), "layout", strides=((4, 8),))
+    spec = replace(feature_spec("teacher", 4), head=head)
+    predictions = DensePredictions([torch.zeros(1, 1, 4, 4)], 1, lambda: [torch.zeros(1, 16, 4)])
+    teacher = view([torch.tensor([[0.0, 0, 16, 8]])], predictions=predictions)
+    background = torch.ones(1, 4, 4)
+    background[0, :2, :2] = 0
+    regions = key_regions(teacher, spec, exponent=0.8, top_k=2)
+    torch.testing.assert_close(regions.background[0], background)

@@ -92,3 +92,12 @@ def test_boxes_outside_the_image_belong_to_no_location():
     boxes = [torch.tensor([[500.0, 500, 600, 600]])]
     regions = find_object_regions(views.ground_truth(boxes), SIZES, STRIDES)
     assert not any(level.any() for level in (*regions.main, *regions.valuable))
+
+
+def test_cells_may_be_oblong():
+    """The square of 8 strides around the location of row 2 and column 1 is the object."""
+    gt = views.ground_truth([torch.tensor([[-40.0, -6, 88, 26]])])
+    regions = find_object_regions(gt, [(8, 4)], [(4, 16)])
+    assert regions.main[0].nonzero().tolist() == [[0, 2, 1]]
+    # Half a square further along either axis the IoU is a third.
+    assert regions.valuable[0][0, 6, 1] == pytest.approx(1 / 3)

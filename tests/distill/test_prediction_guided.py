@@ -5,6 +5,7 @@ import tiny
 import torch
 from distilled import distilled, feature_spec
 from reference import reference
+from views import view
 
 from tbd.distill import (
     HeadSpec,
@@ -14,6 +15,8 @@ from tbd.distill import (
     guided_classification_loss,
 )
 from tbd.distill.attention import local_channel_attention, spatial_attention
+from tbd.distill.key_regions import key_regions
+from tbd.predictions import DensePredictions, HeadFeatures
 
 
 def random(*shape, seed=0):
@@ -84,6 +87,56 @@ def test_losses_equal_the_formulas_in_loops():
 
     assert [loss.item() for loss in losses(feat_s)] == pytest.approx(expected, rel=1e-12)
     assert torch.autograd.gradcheck(losses, feat_s)
+
+
+def test_coarser_levels_of_the_class_tower_weigh_more():
+    specs = [
+        replace(
+            feature_spec(role, 4, 4), head=replace(spec(role).head, anchors_per_location=(1, 1))
+        )
+        for role in ("student", "teacher")
+    ]
+    features = [
+        [
+            tuple(random(1, 6, *size, seed=seed + shift) for size in ((8, 8), (4, 4)))
+            for shift in (0, 9)
+        ]
+        for seed in (0, 1)
+    ]
+    boxes = [torch.tensor([[8.0, 8.0, 40.0, 40.0]])]
+    predictions = DensePredictions(
+        [random(1, 3, *size, seed=5) for size in ((8, 8), (4, 4))],
+        3,
+        lambda: [boxes[0].double().repeat(count, 1)[None] for count in (64, 16)],
+    )
+    student, teacher = (
+        view(
+            boxes,
+            predictions=predictions,
+            head_features=HeadFeatures((cls, cls), (reg, reg)),
+        )
+        for cls, reg in features
+    )
+    term = PredictionGuidedDistillation(top_k=5, depth=1)
+    term.connect(*specs)
+    found = term(student, teacher)
+    regions = [key_regions(teacher, specs[1], exponent, 5) for exponent in (0.8, 0.6)]
+    expected = [0.0] * 4
+    for level, weight in enumerate((1.0, 1.25)):
+        pairs = [[side[tower][level] for side in features] for tower in range(2)]
+        own = (regions[0].weights[level], regions[0].background[level])
+        foreground, background, apart = guided_classification_loss(*pairs[0], *own, 0.8)
+        box, box_apart = guided_box_loss(*pairs[1], regions[1].weights[level], 0.8)
+        parts = (
+            0.04 * weight * foreground,
+            0.02 * weight * background,
+            0.064 * box,
+            8e-4 * (apart + box_apart),
+        )
+        expected = [total + part.item() for total, part in zip(expected, parts, strict=True)]
+    names = ("cls", "background", "box", "attention")
+    assert [found[f"loss_{name}"].item() for name in names] == pytest.approx(expected, rel=1e-9)
+    assert all(expected)
 
 
 def test_without_objects_only_background_and_attention_are_learned():

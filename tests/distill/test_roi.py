@@ -3,8 +3,10 @@ import math
 import pytest
 import tiny
 import torch
+from views import view
 
-from tbd.distill import roi_box_loss, roi_classification_loss
+from tbd.distill import RoIDistillation, roi_box_loss, roi_classification_loss
+from tbd.predictions import RoIPredictions
 from tbd.registry import MODELS
 
 ROI = dict(hd=None, tfd=None, roi=dict(type="tbd.RoIDistillation"))
@@ -51,6 +53,33 @@ def test_box_loss_by_hand():
     expected = (0.5 * (1 - 1 / 3) + 0.25 * (1 + 1 / 3)) / 1.75
     assert roi_box_loss(boxes_s, boxes_t, weight).item() == pytest.approx(expected, rel=1e-5)
     assert roi_box_loss(boxes_s, boxes_t, torch.zeros(3)).item() == 0
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_box_of_the_teachers_best_class_counts_by_its_foreground_probability(shared):
+    generator = torch.Generator().manual_seed(0)
+    logits = [3 * torch.randn(6, 4, generator=generator) for _ in range(2)]
+    low = 50 * torch.rand(2, 6, 3, 2, generator=generator)
+    boxes = torch.cat([low, low + 20 + 30 * torch.rand(2, 6, 3, 2, generator=generator)], dim=3)
+    # The student may have one box for all classes.
+    decoded = boxes[0][:, :1] if shared else boxes[0], boxes[1]
+    sides = [
+        view(rois=(RoIPredictions(torch.zeros(6, 5), own, lambda found=found: found),))
+        for own, found in zip(logits, decoded, strict=True)
+    ]
+    found = RoIDistillation(loss_weight=2.0, bbox_weight=3.0, temperature=2.0)(*sides)
+    total = weights = 0.0
+    for row in range(6):
+        probability = logits[1][row].softmax(dim=0)
+        best = probability[:3].argmax().item()
+        apart = roi_box_loss(
+            decoded[0][row, [0 if shared else best]], boxes[1][row, [best]], torch.ones(1)
+        )
+        total += (1 - probability[3]).item() * apart.item()
+        weights += (1 - probability[3]).item()
+    assert found["loss_roi_bbox"].item() == pytest.approx(2 * 3 * total / weights, rel=1e-5)
+    expected = 2 * roi_classification_loss(*logits, 2.0)
+    torch.testing.assert_close(found["loss_roi_cls"], expected)
 
 
 def test_losses_of_no_proposal_are_zero():
