@@ -16,6 +16,7 @@ from mmengine.config import Config
 
 from tbd.engine import evaluate, export_student
 from tbd.engine.config import config_name, load_config
+from tbd.engine.config_text import config_text
 from tbd.engine.training import TrainingResult, train
 from tbd.files import write_file
 
@@ -220,5 +221,5 @@ def _files(
 
 def _write(cfg: Config, name: str, folder: Path) -> str:
     path = folder / "configs" / f"{name}.py"
-    write_file(path, cfg.pretty_text)
+    write_file(path, config_text(cfg))
     return str(path)

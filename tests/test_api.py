@@ -66,11 +66,12 @@ def test_configs_are_compared_by_name(cfg, tmp_path, monkeypatch):
         return "table"
 
     monkeypatch.setattr(comparison, "compare", compared)
-    plain = Config(config_dict(tmp_path / "data", retinanet()))
+    plain = Config(config_dict(tmp_path / "data", retinanet()) | dict(limit=float("inf")))
     out = tmp_path / "out"
     found = tbd.compare({"plain": plain, "distilled": cfg}, (3,), out, baseline="plain")
     assert asked["configs"] == [str(out / "configs" / f"{n}.py") for n in ("plain", "distilled")]
     assert asked["baseline"] == asked["configs"][0]
+    assert Config.fromfile(asked["configs"][0]).limit == float("inf")
     written = Config.fromfile(asked["configs"][1]).to_dict()
     assert written == cfg.to_dict()
     assert (found.table, found.summary, found.runs) == ("table", {"a": 1}, [2])
