@@ -1,6 +1,7 @@
 """Loading of configs as the command-line tools do."""
 
 import copy
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,24 @@ def config_name(config: str | Config) -> str:
     if isinstance(config, Config):
         return Path(config.filename).stem if config.filename else str(config.model.type)
     return Path(config.rpartition("::")[2]).stem
+
+
+def refuse_to_replace(file: Path, option: str) -> None:
+    """Refuse to write over a config that somebody wrote: those that are written inherit nothing.
+
+    Args:
+        file: What would be written.
+        option: What the user named its folder by, for the message.
+
+    Raises:
+        FileExistsError: There is such a config.
+    """
+    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    if re.search(r"^_base_\s*=|read_base\(", text, re.MULTILINE):
+        raise FileExistsError(
+            f"{option}: {file} is a config that inherits others, and would be replaced by the one "
+            "that is written there; name another folder."
+        )
 
 
 def move_data_root(cfg: Config, new_root: str) -> None:

@@ -1,6 +1,7 @@
 """One evaluation run, as ``tools/test.py`` starts it."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mmdet.evaluation import DumpDetResults
@@ -59,6 +60,11 @@ def evaluate(
     cfg.resume = False
     # How the training distributes the model, say network by network, is of no use here.
     cfg.pop("model_wrapper_cfg", None)
+    if cfg.filename:
+        # Runner writes its config to the work directory, where that of the training may be.
+        name = f"test_{Path(cfg.filename).name}"
+        # With a text, for want of which MMEngine would read the file.
+        cfg = Config(cfg.to_dict(), cfg.text or "\n", str(Path(cfg.filename).with_name(name)))
     if show or show_dir:
         _enable_visualization(cfg, show, show_dir, wait_time)
     check_data(cfg, ("test",))

@@ -14,7 +14,7 @@ from tbd.compat import load_checkpoint
 from tbd.detectors import build_detector, student_state_dict
 from tbd.detectors.finite_weights import check_finite_weights
 from tbd.detectors.weights import TERM_PREFIX, load_strictly
-from tbd.engine.config import load_config, student_model
+from tbd.engine.config import load_config, refuse_to_replace, student_model
 from tbd.engine.config_text import config_text
 from tbd.engine.plain_model import plain_model
 from tbd.files import replacing, write_file
@@ -40,9 +40,11 @@ def export_student(
         A report of what was written.
 
     Raises:
+        FileExistsError: A config that somebody wrote has the name of what is written.
         FileNotFoundError: The config or the checkpoint does not exist.
         ValueError: The checkpoint does not fit the config's student.
     """
+    refuse_to_replace(Path(out_dir, f"{filename}.py"), f"--out-dir={str(out_dir)!r}")
     cfg = load_config(config, options, needs_model=True)
     model_config = student_model(cfg)
     loaded = load_checkpoint(checkpoint)

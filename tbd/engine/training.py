@@ -10,7 +10,8 @@ from mmengine.config import Config
 from mmengine.device import is_cuda_available, is_musa_available, is_npu_available
 from mmengine.logging import print_log
 
-from tbd.engine.config import load_config
+from tbd.detectors.model_config import WRAPPER_TYPES
+from tbd.engine.config import load_config, refuse_to_replace
 from tbd.engine.config_check import check_config
 from tbd.engine.data_check import check_data
 from tbd.engine.data_content import check_content
@@ -79,6 +80,7 @@ def train(
         Where everything is, and what the last validation said.
 
     Raises:
+        FileExistsError: What is written to the work directory has the name of a config there.
         FileNotFoundError: The config, a checkpoint to resume or an annotation file is missing.
         ValueError: An option does not fit the config or the machine, or another training is at work
             in the work directory.
@@ -91,6 +93,7 @@ def train(
         _enable_amp(cfg)
     if auto_scale_lr:
         _enable_auto_scale_lr(cfg)
+    _check_written_configs(cfg)
     check_data(cfg, ("train", "val"))
     warnings = check_content(cfg)
     _check_kept_checkpoints(cfg)
@@ -130,6 +133,18 @@ def _result(work_dir: Path, metrics: dict[str, float]) -> TrainingResult:
     if checkpoint is not None and (work_dir / checkpoint.name).is_file():
         checkpoint = work_dir / checkpoint.name
     return TrainingResult(work_dir, checkpoint, student if student.is_file() else None, metrics)
+
+
+def _check_written_configs(cfg: Config) -> None:
+    """Refuse a work directory where a copy of the config, or the student's, replaces another."""
+    folder = Path(cfg.work_dir)
+    written = [folder / Path(cfg.filename).name] if cfg.filename else []
+    if cfg.model.type in WRAPPER_TYPES:
+        hook = (cfg.get("default_hooks") or {}).get("export") or {}
+        name = f"{hook.get('filename', 'student')}.py"
+        written.append(Path(hook.get("out_dir") or folder, name))
+    for file in written:
+        refuse_to_replace(file, f"work_dir={str(folder)!r}")
 
 
 def _enable_amp(cfg: Config) -> None:

@@ -44,6 +44,14 @@ def test_a_distillations_student_is_evaluated_without_its_teacher(run, tmp_path)
             assert torch.equal(one["scores"], two["scores"])
 
 
+def test_the_config_that_a_training_keeps_is_not_replaced(run, tmp_path):
+    before = (run / "work" / "run.py").read_text()
+    assert "TeacherStudentDetector" in before
+    evaluate(str(run / "run.py"), str(run / "work/student.pth"), str(run / "work"))
+    assert (run / "work" / "run.py").read_text() == before
+    assert "TeacherStudentDetector" not in (run / "work" / "test_run.py").read_text()
+
+
 def test_the_exported_config_is_evaluated_too(run, tmp_path):
     export_student(str(run / "run.py"), str(run / "work/epoch_1.pth"), str(tmp_path))
     evaluate(str(tmp_path / "student.py"), str(tmp_path / "student.pth"), str(tmp_path / "work"))

@@ -93,6 +93,22 @@ def test_the_tool_writes_the_files_of_the_hook(run, tmp_path):
     assert configs[0].to_dict() == configs[1].to_dict()
 
 
+def test_a_config_of_ones_own_is_not_replaced(run, tmp_path):
+    text = f"_base_ = {str(run / 'run.py')!r}\n"
+    (tmp_path / "student.py").write_text(text)
+    checkpoint = str(run / "work/epoch_2.pth")
+    with pytest.raises(FileExistsError, match=r"--out-dir=.*student\.py is a config that inherits"):
+        export_student(str(tmp_path / "student.py"), checkpoint, str(tmp_path))
+    # What was written here before is.
+    for _ in range(2):
+        export_student(str(tmp_path / "student.py"), checkpoint, str(tmp_path), "small")
+    for name in ("student", "other"):
+        (tmp_path / f"{name}.py").write_text(text)
+        with pytest.raises(FileExistsError, match=r"work_dir=.*\.py is a config that inherits"):
+            train(str(tmp_path / f"{name}.py"), str(tmp_path))
+    assert (tmp_path / "student.py").read_text() == (tmp_path / "other.py").read_text() == text
+
+
 def test_a_checkpoint_of_another_student_is_refused(run, tmp_path):
     content = config_dict(run / "data", wrapper(student=retinanet(width=8)))
     config = write_config(tmp_path / "other.py", content)
