@@ -238,7 +238,7 @@ def _detector_config(name: str, recipe: Recipe, data: Data, target: Path, start:
     schedule = fit_schedule(recipe, len(data.train.sizes()))
     longer = schedule.settings if schedule else {}
     length = ""
-    if schedule and longer:
+    if schedule and schedule.epochs != recipe.epochs():
         length = (
             f" Trained for {schedule.epochs} epochs, {schedule.steps:,} steps, in place of the "
             f"recipe's {recipe.epochs()}, which are few on so few images; the schedule is "
@@ -337,7 +337,7 @@ def _length(recipe: Recipe, data: Data) -> list[str]:
     if schedule is None:
         return []
     found = []
-    if schedule.settings:
+    if schedule.epochs != recipe.epochs():
         found.append(
             f"{recipe.epochs()} epochs of the recipe would be too few steps on so few images: the "
             f"configs say {schedule.epochs}, which are {schedule.steps:,} steps"

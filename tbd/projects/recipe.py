@@ -103,15 +103,20 @@ class Recipe:
         Recipes say their batch in their name, ``8xb2``, more reliably than in ``auto_scale_lr``.
         """
         optimizer = self.cfg.optim_wrapper.get("optimizer", {})
-        total = self.total_batch()
-        return float(optimizer["lr"]) * self.batch() / total if "lr" in optimizer else None
+        return float(optimizer["lr"]) * self.rate_factor() if "lr" in optimizer else None
+
+    def rate_factor(self) -> float:
+        """What the recipe's rates are scaled by for the batch of one device."""
+        return self.batch() / self.total_batch()
 
     def total_batch(self) -> int:
         """Images of a step that the recipe's learning rate is for."""
-        name, file = self.name, Path(str(self.cfg.filename))
-        if _PACKAGED not in name and "auto_scale_lr" not in file.read_text(encoding="utf-8"):
-            # The recipe that it inherits its rate from.
-            name = _first_recipe(file) or name
+        name = self.name
+        if _PACKAGED not in name and self.cfg.filename:
+            file = Path(self.cfg.filename)
+            if "auto_scale_lr" not in file.read_text(encoding="utf-8"):
+                # The recipe that it inherits its rate from.
+                name = _first_recipe(file) or name
         named = re.search(r"(\d+)xb(\d+)", Path(name).name)
         if named:
             return int(named.group(1)) * int(named.group(2))

@@ -23,7 +23,8 @@ class Schedule:
     Attributes:
         epochs: Passes over the data.
         steps: The same in steps of the optimizer.
-        settings: What a config says over its recipe; empty where the recipe's own length fits.
+        settings: What a config says over its recipe; empty where the recipe's own length fits, and
+            the rates that its schedule names are those of one device.
     """
 
     epochs: int
@@ -47,19 +48,30 @@ def fit_schedule(recipe: Recipe, images: int) -> Schedule | None:
         return None
     steps = math.ceil(images * recipe.repeats() / recipe.batch())
     epochs = max(own, min(MOST_EPOCHS, math.ceil(ENOUGH_STEPS / steps)))
-    if epochs == own:
-        return Schedule(own, own * steps, {})
     every = max(1, epochs // 10)
-    schedulers = recipe.cfg.get("param_scheduler") or ()
-    schedulers = [schedulers] if isinstance(schedulers, Mapping) else schedulers
-    settings: dict[str, Any] = {"train_cfg": {"max_epochs": epochs, "val_interval": every}}
-    if schedulers:
-        longest = epochs * steps // 10
-        settings["param_scheduler"] = [
-            _stretched(dict(one), epochs / own, longest) for one in schedulers
-        ]
-    settings["default_hooks"] = {"checkpoint": {"interval": every, "max_keep_ckpts": 2}}
+    given = recipe.cfg.get("param_scheduler") or ()
+    schedulers = [dict(one) for one in ([given] if isinstance(given, Mapping) else given)]
+    # That of a recipe's own length is left alone, unless it would take most of the training.
+    longest = epochs * steps // (10 if epochs > own else 3)
+    fitting = [
+        _scaled(_stretched(dict(one), epochs / own, longest), recipe.rate_factor())
+        for one in schedulers
+    ]
+    settings: dict[str, Any] = {}
+    if epochs > own:
+        settings["train_cfg"] = {"max_epochs": epochs, "val_interval": every}
+    if fitting != schedulers:
+        settings["param_scheduler"] = fitting
+    if epochs > own:
+        settings["default_hooks"] = {"checkpoint": {"interval": every, "max_keep_ckpts": 2}}
     return Schedule(epochs, epochs * steps, settings)
+
+
+def _scaled(scheduler: dict[str, Any], factor: float) -> dict[str, Any]:
+    """A scheduler whose rates are scaled as the optimizer's is; others are parts of that."""
+    if "eta_min" in scheduler:
+        scheduler["eta_min"] = float(f"{scheduler['eta_min'] * factor:.6g}")
+    return scheduler
 
 
 def _stretched(scheduler: dict[str, Any], factor: float, longest_warm_up: int) -> dict[str, Any]:

@@ -33,6 +33,18 @@ def test_its_length_has_limits(recipe, images, epochs):
     assert bool(found.settings) == (epochs > 12)
 
 
+def test_a_schedule_of_the_recipes_own_length_fits_the_rate_and_the_steps():
+    name = "mmdet::rtmdet/rtmdet_s_8xb32-300e_coco.py"
+    recipe = Recipe(name, load_config(name))
+    found = fit_schedule(recipe, 96)
+    assert (found.epochs, found.steps) == (300, 900)
+    assert list(found.settings) == ["param_scheduler"]
+    warm_up, cosine = found.settings["param_scheduler"]
+    # A third of the training at most; the recipe's is longer than all of it.
+    assert warm_up["end"] == 300
+    assert cosine["eta_min"] == pytest.approx(0.05 * recipe.learning_rate())
+
+
 def test_repeated_data_and_a_length_in_iterations():
     content = dict(
         train_dataloader=dict(
@@ -44,6 +56,7 @@ def test_repeated_data_and_a_length_in_iterations():
     found = fit_schedule(Recipe("", Config(content)), 400)
     assert (found.epochs, found.steps) == (10, 3000)
     (cosine,) = found.settings["param_scheduler"]
-    assert cosine == dict(type="CosineAnnealingLR", T_max=10, eta_min=0.5)
+    # The rate is scaled from 16 images to 4, and so is what it falls to.
+    assert cosine == dict(type="CosineAnnealingLR", T_max=10, eta_min=0.125)
     content["train_cfg"] = dict(max_iters=90000)
     assert fit_schedule(Recipe("", Config(content)), 400) is None
