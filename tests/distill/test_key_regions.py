@@ -67,6 +67,10 @@ def test_regions_follow_the_best_predictions_on_all_levels():
     for level, (row, column), anchor in ((0, (2, 3), 1), (1, (1, 1), 0)):
         logits[level][0, 3 * anchor + 2, row, column] = 9.0
         boxes[level][0, 2 * (row * sizes[level][1] + column) + anchor] = objects[0]
+    # Two anchors of a location that are good, but not the best, do not count together.
+    for anchor in range(2):
+        logits[0][0, 3 * anchor + 2, 4, 4] = 9.0
+        boxes[0][0, 2 * (4 * 8 + 4) + anchor] = objects[0] * torch.tensor([1, 1, 1, 0.8])
     # The same for another class does not count.
     logits[0][0, 0, 7, 7] = 9.0
     boxes[0][0, -1] = objects[0]
