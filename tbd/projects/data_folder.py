@@ -44,13 +44,15 @@ class Data:
     notes: tuple[str, ...]
 
 
-def read_data(root: Path, val_share: float, seed: int) -> Data:
+def read_data(root: Path, val_share: float, seed: int, without: Path | None = None) -> Data:
     """Find annotations and images, whatever their format.
 
     Args:
         root: The folder.
         val_share: Part of the images that is set apart where there is no validation split.
         seed: Seed of that choice.
+        without: Folder whose files are no part of the data, though it may lie in theirs: what was
+            made of them.
 
     Raises:
         FileNotFoundError: There is no folder, no annotation, or an image is missing.
@@ -60,10 +62,18 @@ def read_data(root: Path, val_share: float, seed: int) -> Data:
     if not root.is_dir():
         what = "is a file; give the folder that it lies in" if root.exists() else "is not there"
         raise FileNotFoundError(f"--data {root} {what}.")
-    jsons = {file: content for file in _files(root, ".json") if (content := _coco_content(file))}
-    xmls = _files(root, ".xml")
-    yamls = [file for suffix in (".yaml", ".yml") for file in _files(root, suffix)]
-    labels = [f for f in _files(root, ".txt") if yamls and "labels" in f.relative_to(root).parts]
+    made = None if without is None else without.resolve()
+    if made is not None and root.resolve() not in made.parents:
+        made = None
+
+    def files(suffix: str) -> list[Path]:
+        found = _files(root, suffix)
+        return [f for f in found if made is None or not f.resolve().is_relative_to(made)]
+
+    jsons = {file: content for file in files(".json") if (content := _coco_content(file))}
+    xmls = files(".xml")
+    yamls = [file for suffix in (".yaml", ".yml") for file in files(suffix)]
+    labels = [f for f in files(".txt") if yamls and "labels" in f.relative_to(root).parts]
     found = {"COCO": list(jsons), "Pascal VOC": xmls, "YOLO": labels}
     kinds = [kind for kind, files in found.items() if files]
     if len(kinds) > 1:
@@ -151,6 +161,12 @@ def _both(
     if train is None:
         raise ValueError(
             f"there is a split for {', '.join(parts)} and none to train on; name one train."
+        )
+    if "" in parts and train is not parts[""]:
+        rest = parts[""]
+        notes.append(
+            f"{rest.file or rest.images}, which is named neither train nor val, is left out, for "
+            "there is a train beside it"
         )
     val = parts.get("val")
     if val is None:

@@ -115,7 +115,7 @@ def new_project(
         "teacher": Recipe.of(teacher, "--teacher"),
         "student": Recipe.of(student, "--student"),
     }
-    found = read_data(Path(data), val_share, seed)
+    found = read_data(Path(data), val_share, seed, target)
     _check_masks(recipes, found)
     ready, notes = _checkpoint(teacher_ckpt, found.train.classes, recipes["teacher"])
     try:

@@ -61,6 +61,9 @@ def test_coco_files_with_splits_stay_as_they_are(coco):
     assert found.val.file is None
     assert found.val.classes == found.train.classes
     assert boxes_of(found.val) == boxes_of(found.train)
+    (coco / "whole.json").write_text(json.dumps(whole))
+    notes = read_data(coco, 0.2, 0).notes
+    assert any("whole.json, which is named neither train nor val, is left out" in n for n in notes)
 
 
 def test_images_of_two_splits_may_have_the_same_names(coco):

@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import shlex
+import shutil
 import signal
 
 import pytest
@@ -94,6 +95,19 @@ def test_numbers_of_classes_in_lists_and_beside_other_numbers():
         "roi_head": {"bbox_head": [{"num_classes": 2, "a": 1}, {"num_classes": 2}]}
     }
     assert recipe.total_batch() == 32
+
+
+def test_a_project_in_the_folder_of_the_data_is_no_part_of_them(data):
+    first = new_project("data/cells", "data", STUDENT, TEACHER)
+    logs = data / "cells" / "work_dirs"
+    logs.mkdir()
+    (logs / "scalars.json").write_text('{"loss": 1}\n{"loss": 2}\n')
+    again = new_project("data/cells", "data", STUDENT, TEACHER, val_share=0.5, force=True)
+    # The split is made anew; that of before was taken for the data.
+    assert [len(found.data.val.sizes()) for found in (first, again)] == [1, 3]
+    shutil.rmtree(data / "cells")
+    # A folder around the data has them in it all the same.
+    assert new_project(".", "data", STUDENT, TEACHER, force=True).data.kind == "COCO"
 
 
 def test_nothing_is_overwritten_and_nothing_is_left_half_written(data, tmp_path):
