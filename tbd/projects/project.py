@@ -35,9 +35,11 @@ _FEW_STEPS = 2000
 _MANY_CLASSES = 1000
 _CLASSES = "classes = ()"
 
-# What is distilled by, the first that the pair can carry.
 # Of weights as trainings write them: of several processes, of a distilled student.
 _PREFIXES = ("", "module.", "student.", "module.student.")
+# Heads whose class scores learn at objects alone and mean nothing elsewhere without objectness.
+_LEARNS_AT_OBJECTS = ("YOLOXHead", "YOLOV3Head")
+# What is distilled by, the first that the pair can carry.
 _TERMS = {
     "TBD": None,
     "DETRDistill": {"detrdistill": {"type": "tbd.QueryDistillation", "negative_weight": 0.0}},
@@ -281,11 +283,17 @@ def _write_distilled(
     """Write the distillation by the first method that the pair, with options, can carry."""
     refusals = []
     bases = "_base_ = ['student.py', 'tbd::_base_/distillation.py']"
-    hooks, standard, imports = "{{_base_.distillation.hooks}}", "{{_base_.distillation.terms}}", []
+    head = str(student.cfg.model.get("bbox_head", {}).get("type"))
+    kind = "ranking_terms" if head in _LEARNS_AT_OBJECTS else "terms"
+    hooks, standard, imports = (
+        "{{_base_.distillation.hooks}}",
+        f"{{{{_base_.distillation.{kind}}}}}",
+        [],
+    )
     if "custom_imports" in student.cfg:
         # MMEngine lets no two bases set one key.
         shipped = load_config("tbd::_base_/distillation.py").distillation
-        hooks, standard = _source(shipped.hooks), _source(shipped.terms)
+        hooks, standard = _source(shipped.hooks), _source(shipped[kind])
         own = student.cfg.custom_imports
         names = [own["imports"]] if isinstance(own["imports"], str) else list(own["imports"])
         merged = {**own, "imports": [*names, *([] if "tbd" in names else ["tbd"])]}

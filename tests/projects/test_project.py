@@ -28,6 +28,13 @@ def data(tmp_path, monkeypatch):
     return tmp_path / "data"
 
 
+def test_class_scores_that_learn_at_objects_alone_count_with_their_objectness(data):
+    yolox = "mmdet::yolox/yolox_{}_8xb8-300e_coco.py"
+    new_project("cells", "data", yolox.format("tiny"), yolox.format("s"))
+    terms = load_config("cells/distilled.py").model.distill
+    assert {term.confidence for term in terms.values()} == {"ranking"}
+
+
 def test_three_configs_for_one_folder(data, tmp_path):
     project = new_project("cells", "data", STUDENT, TEACHER)
     folder = tmp_path / "cells"
