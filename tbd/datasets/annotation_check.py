@@ -111,6 +111,8 @@ def check_annotations(
 
     for kind, item in _image_faults(content["images"]):
         note(kind, "stop", item)
+    for item in _repeated(str(image["file_name"]) for image in content["images"]):
+        note("images of a file that another has, whose boxes are background there", "note", item)
     for part, key in (("annotations", "id"), ("categories", "id"), ("categories", "name")):
         for item in _repeated(entry[key] for entry in content[part]):
             note(f"{part} with the {key} of another", "stop", item)

@@ -77,6 +77,14 @@ def test_crowd_teaches_nothing_and_is_no_fault():
     assert list(kinds(report, "note")) == ["crowd or ignored regions, which teach no box"]
 
 
+def test_two_images_of_one_file_are_noted():
+    data = content(box(0), box(1, image=1))
+    data["images"][1]["file_name"] = data["images"][0]["file_name"]
+    kind = "images of a file that another has, whose boxes are background there"
+    report = check_annotations(data, "file")
+    assert kinds(report, "note") == {kind: (data["images"][0]["file_name"],)}
+
+
 def test_images_of_no_size_and_of_one_id_are_found():
     data = content(box(0))
     data["images"][0]["width"] = 0
