@@ -1,6 +1,6 @@
 """A one-stage detector as a graph: every dense head that an adapter of tbd reads."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -64,6 +64,11 @@ def level_scores(predictions: DensePredictions) -> list[LevelScores]:
     return found
 
 
+def no_padding(images: Tensor) -> Tensor:
+    """Leave images as they are."""
+    return images
+
+
 class DenseGraph(nn.Module):
     """Backbone, neck, dense head, and the adapter that makes boxes and scores of its output.
 
@@ -72,6 +77,10 @@ class DenseGraph(nn.Module):
 
     Raises:
         UnsupportedHeadError: if no adapter reads its head.
+
+    Attributes:
+        pad: What is done to the images before the detector sees them; what it adds is no part of
+            them.
     """
 
     dynamic = True
@@ -82,6 +91,7 @@ class DenseGraph(nn.Module):
         self._adapter = build_adapter(head)
         self._head = head
         self.detector = detector
+        self.pad: Callable[[Tensor], Tensor] = no_padding
         # Without suppression of its own a graph leaves the choice to its caller, who needs numbers
         # even where MMDetection chooses in another way.
         cfg = head.test_cfg or {}
@@ -96,7 +106,7 @@ class DenseGraph(nn.Module):
 
     def predict(self, images: Tensor) -> DensePredictions:
         """Run the detector on normalised images [N, 3, H, W]."""
-        return self._adapter(self._head(tuple(self.detector.extract_feat(images))))
+        return self._adapter(self._head(tuple(self.detector.extract_feat(self.pad(images)))))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Predict.

@@ -218,7 +218,7 @@ def export_onnx(
     raw = None
     # Proposals of nearly equal scores may change places, so two stages are compared at their end.
     if not (how.end_to_end or isinstance(graph, TwoStageGraph)):
-        raw = raw_agreement(graph, exported, prepared)
+        raw = raw_agreement(build_graph(detector, image), exported, prepared)
     agreement = compare_on(detector, exported, prepared)
     if info.precision == "float32":
         _refuse_difference(agreement, raw)
@@ -280,7 +280,7 @@ def make_model(detector: BaseDetector, info: ModelInfo, how: OnnxOptions) -> byt
     """
     if how.half:
         detector = copy.deepcopy(detector).half()
-    graph = build_graph(detector)
+    graph = build_graph(detector, info.image)
     height, width = info.image.size
     if how.dynamic:
         height, width = max(height, _LEAST_TRACED), max(width, _LEAST_TRACED)

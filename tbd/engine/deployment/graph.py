@@ -13,11 +13,12 @@ Graph = DenseGraph | TwoStageGraph | QueryGraph
 Detections = DenseDetections | TwoStageDetections | QueryDetections
 
 
-def build_graph(detector: BaseDetector) -> Graph:
+def build_graph(detector: BaseDetector, image: ImageInput | None = None) -> Graph:
     """Make the graph from normalised images to boxes and scores.
 
     Args:
         detector: A plain detector; it and the graph are put into eval mode.
+        image: How images become its input, if it is to pad those of any size.
 
     Raises:
         UnexportableError: if ONNX cannot hold it; the message says why.
@@ -30,6 +31,8 @@ def build_graph(detector: BaseDetector) -> Graph:
         graph = TwoStageGraph(detector)
     else:
         graph = DenseGraph(detector)
+    if image is not None and not isinstance(graph, QueryGraph):
+        graph.pad = image.pad
     return graph.eval()
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from torch import Tensor
+from torch.nn.functional import pad
 
 _RESIZES = ("Resize", "FixScaleResize")
 # These leave the pixels as they are.
@@ -31,9 +32,10 @@ class ImageInput:
         std: Each channel is divided by it.
         swap_channels: The detector takes red first.
         pad_value: Pixel to the right of and below the image, three numbers.
-        divisor: Height and width of a dynamic input are multiples of it.
+        divisor: Multiple to which a graph of any size pads height and width.
         dynamic: The graph takes images of any size, so that these are resized as MMDetection does
-            it, by their longer and shorter side.
+            it, by their longer and shorter side, and pads them itself, so that it knows where the
+            image ends.
     """
 
     size: tuple[int, int]
@@ -66,9 +68,7 @@ class ImageInput:
         """
         height, width = self._resized(*image.shape[:2])
         resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-        full = self.size
-        if self.dynamic:
-            full = _round_up(height, self.divisor), _round_up(width, self.divisor)
+        full = (height, width) if self.dynamic else self.size
         padded = np.empty((*full, 3), np.float32)
         padded[:] = self.pad_value
         padded[:height, :width] = resized
@@ -81,6 +81,17 @@ class ImageInput:
             images = images.flip(1)
         mean, std = (images.new_tensor(item).view(1, 3, 1, 1) for item in (self.mean, self.std))
         return ((images - mean) / std).contiguous()
+
+    def pad(self, images: Tensor) -> Tensor:
+        """Pad the detector's input [N, 3, H, W] of a graph of any size, as MMDetection does."""
+        if not self.dynamic or self.divisor == 1:
+            return images
+        pixel = torch.tensor(self.pad_value, device=images.device)
+        value = self.normalize(pixel.view(1, 1, 1, 3)).to(images.dtype)
+        below, right = (
+            (self.divisor - length % self.divisor) % self.divisor for length in images.shape[2:]
+        )
+        return pad(images - value, (0, right, 0, below)) + value
 
     def _resized(self, height: int, width: int) -> tuple[int, int]:
         if not self.keep_ratio:

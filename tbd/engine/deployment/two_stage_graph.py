@@ -1,5 +1,6 @@
 """A two-stage detector as a graph: region proposals, RoI features and box heads."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
-from tbd.engine.deployment.dense_graph import level_scores
+from tbd.engine.deployment.dense_graph import level_scores, no_padding
 from tbd.engine.deployment.limits import UnexportableError, read_limits
 from tbd.engine.deployment.postprocessing import (
     Candidates,
@@ -37,6 +38,9 @@ class TwoStageGraph(nn.Module):
     Raises:
         UnexportableError: if its second stage is not box heads on the features of single levels.
         UnsupportedHeadError: if its RPN or box head cannot be read.
+
+    Attributes:
+        pad: See :class:`~tbd.engine.deployment.dense_graph.DenseGraph`.
     """
 
     dynamic = True
@@ -45,6 +49,7 @@ class TwoStageGraph(nn.Module):
         super().__init__()
         self._stages = _stages(detector.roi_head)
         self.detector = detector
+        self.pad: Callable[[Tensor], Tensor] = no_padding
         rpn = detector.rpn_head
         self._proposals_of = build_adapter(rpn)
         limits = read_limits(rpn.test_cfg, "model.test_cfg.rpn", 1000)
@@ -60,7 +65,7 @@ class TwoStageGraph(nn.Module):
             Boxes [N, P, C, 4] of P proposals, one for each class ([N, P, 4] where the box head
             regresses one for all), clipped, and scores [N, P, C], 0 where there is no proposal.
         """
-        features = tuple(self.detector.extract_feat(images))
+        features = tuple(self.detector.extract_feat(self.pad(images)))
         proposals, found = self._propose(features, images)
         rois = _as_rois(proposals)
         logits = []

@@ -83,20 +83,23 @@ def agreement(expected: Detected, found: Detected) -> Agreement:
 def predict_prepared(detector: BaseDetector, prepared: np.ndarray, spec: ImageInput) -> Detected:
     """MMDetection's own prediction for an image that is resized and padded, [H, W, 3].
 
-    The padding counts as a part of the image, as it does for the graph.
+    The padding counts as a part of the image, as it does for the graph, but for what a graph of any
+    size adds.
     """
     height, width = prepared.shape[:2]
+    inputs = spec.pad(as_input([prepared], spec))
+    padded = int(inputs.shape[2]), int(inputs.shape[3])
     size = dict(
         img_shape=(height, width),
         ori_shape=(height, width),
-        pad_shape=(height, width),
-        batch_input_shape=(height, width),
+        pad_shape=padded,
+        batch_input_shape=padded,
         scale_factor=(1.0, 1.0),
         # CenterNet's, which crops.
         border=np.zeros(4, np.float32),
     )
     sample = DetDataSample(metainfo=size)
-    (result,) = detector.predict(as_input([prepared], spec), [sample], rescale=False)
+    (result,) = detector.predict(inputs, [sample], rescale=False)
     found = result.pred_instances
     return Detected(*(found[key].numpy() for key in ("bboxes", "scores", "labels")))
 

@@ -33,7 +33,8 @@ def test_a_dynamic_input_is_what_mmdetection_makes_of_the_image(size):
     options = preprocessor()
     options.pop("type")
     expected = DetDataPreprocessor(**options)(data)["inputs"]
-    torch.testing.assert_close(as_input([prepared], spec), expected, atol=1e-5, rtol=0)
+    padded = spec.pad(as_input([prepared], spec))
+    torch.testing.assert_close(padded, expected, atol=1e-5, rtol=0)
 
 
 def test_a_fixed_input_holds_every_image():
@@ -57,7 +58,13 @@ def test_padding_and_size_of_the_pipeline_count():
     square = dict(type="Pad", pad_to_square=True)
     assert read_image_input(config(KEPT, square)).size == (160, 160)
     whole = read_image_input(config(KEPT, dict(type="Pad", size_divisor=64)), dynamic=True)
-    assert whole.prepare(np.zeros((80, 133, 3), np.uint8))[0].shape == (128, 192, 3)
+    prepared, _ = whole.prepare(np.zeros((80, 133, 3), np.uint8))
+    assert whole.pad(as_input([prepared], whole)).shape == (1, 3, 128, 192)
+    pad = dict(type="Pad", size_divisor=64, pad_val=114)
+    grey = read_image_input(config(KEPT, pad), dynamic=True)
+    padded = grey.pad(as_input([prepared], grey))
+    corner = as_input([np.full((1, 1, 3), 114, np.float32)], grey)
+    torch.testing.assert_close(padded[..., -1:, -1:], corner)
     assert read_image_input(config(KEPT), (64, 96)).size == (64, 96)
 
 
