@@ -52,6 +52,8 @@ def test_options_of_another_format_are_refused(cfg, tmp_path):
 
 def test_a_path_does_as_well(cfg, tmp_path):
     content = config_dict(tmp_path / "data", retinanet(), epochs=1)
+    # Of an earlier run.
+    tbd.files.write_file(tmp_path / "out" / "student.pth", "weights")
     trained = tbd.train(write_config(tmp_path / "plain.py", content), str(tmp_path / "out"))
     assert trained.student is None
     assert trained.checkpoint.is_file()

@@ -98,10 +98,14 @@ def train(
     warnings = check_content(cfg)
     _check_kept_checkpoints(cfg)
     set_resume(cfg, resume)
+    student = Path(cfg.work_dir, "student.pth")
+    before = student.stat().st_mtime_ns if student.is_file() else None
     with launched(cfg, launcher), only_training_in(cfg.work_dir):
         # In a function of its own, so that no variable here keeps the Runner.
         metrics = _train(cfg, warnings, progress_file, gradient_file)
-    return _result(Path(cfg.work_dir), metrics)
+    # One that is there may be of an earlier run.
+    is_new = student.is_file() and student.stat().st_mtime_ns != before
+    return _result(Path(cfg.work_dir), student if is_new else None, metrics)
 
 
 def _train(
@@ -126,13 +130,13 @@ def _train(
     }
 
 
-def _result(work_dir: Path, metrics: dict[str, float]) -> TrainingResult:
-    pointer, student = work_dir / "last_checkpoint", work_dir / "student.pth"
+def _result(work_dir: Path, student: Path | None, metrics: dict[str, float]) -> TrainingResult:
+    pointer = work_dir / "last_checkpoint"
     checkpoint = Path(pointer.read_text().strip()) if pointer.is_file() else None
     # The path is absolute, and in a folder that was copied it leads to the original.
     if checkpoint is not None and (work_dir / checkpoint.name).is_file():
         checkpoint = work_dir / checkpoint.name
-    return TrainingResult(work_dir, checkpoint, student if student.is_file() else None, metrics)
+    return TrainingResult(work_dir, checkpoint, student, metrics)
 
 
 def _check_written_configs(cfg: Config) -> None:

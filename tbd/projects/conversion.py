@@ -91,7 +91,7 @@ def read_yolo(root: Path, files: Sequence[Path]) -> tuple[dict[str, Annotations]
         for folder in sorted({image.parent for image in images}):
             own = {image.name for image in images if image.parent == folder}
             labels = _swapped(folder)
-            texts = sorted(labels.glob("*.txt"))
+            texts = sorted(labels.glob("[!.]*.txt"))
             notes += _orphans(str(labels), {text.stem for text in texts}, folder, _BACKGROUND)
             check_yolo_labels(texts, classes)
             found.append(_subset(_converted(convert, folder, labels, file), own))
@@ -109,7 +109,7 @@ def read_yolo(root: Path, files: Sequence[Path]) -> tuple[dict[str, Annotations]
 def _read_yaml(file: Path) -> Any:
     try:
         return yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{file} is no YAML: {error}.") from error
 
 
@@ -126,9 +126,13 @@ def _supervision() -> Any:
 def _converted(convert: Any, images: Path, labels: Path, *more: Path) -> Annotations:
     try:
         dataset = convert(str(images), str(labels), *map(str, more))
-    except ValueError as error:
-        raise ValueError(f"{labels} cannot be converted: {error}") from error
-    return _as_coco(dataset, images)
+        return _as_coco(dataset, images)
+    # Of an image that cannot be read the second.
+    except (ValueError, OSError) as error:
+        raise ValueError(
+            f"{labels}, with the images in {images}, cannot be converted: {error}. Mend the file, "
+            "or take it out."
+        ) from error
 
 
 def _as_coco(dataset: Any, images: Path) -> Annotations:

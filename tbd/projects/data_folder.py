@@ -260,7 +260,15 @@ def _hint(root: Path) -> str:
 
 
 def _files(root: Path, suffix: str) -> list[Path]:
-    return sorted(path for path in root.rglob(f"*{suffix}") if path.is_file())
+    """Files of the data: none of a hidden folder, nor of those that macOS adds to archives."""
+    return sorted(
+        path
+        for path in root.rglob(f"*{suffix}")
+        if path.is_file()
+        and not any(
+            part.startswith(".") or part == "__MACOSX" for part in path.relative_to(root).parts
+        )
+    )
 
 
 def _coco_content(file: Path) -> dict[str, Any] | None:

@@ -348,6 +348,25 @@ def test_files_of_pascal_voc_that_are_wrong_are_named(coco, tmp_path, content, m
         read_data(voc, 0.2, 0)
 
 
+def test_what_macos_and_editors_add_is_no_part_of_the_data(coco, tmp_path):
+    yolo = as_yolo(coco, tmp_path / "yolo")
+    (coco / ".ipynb_checkpoints").mkdir()
+    shutil.copy(coco / "all.json", coco / ".ipynb_checkpoints" / "all-checkpoint.json")
+    for folder in (coco, yolo):
+        (folder / "__MACOSX").mkdir()
+        for name in ("._all.json", "._data.yaml"):
+            (folder / "__MACOSX" / name).write_bytes(b"\0\5\x16\7\xff")
+    (yolo / "labels" / "train" / "._0.txt").write_bytes(b"\0\5\x16\7\xff")
+    for folder in (coco, yolo):
+        found = read_data(folder, 0.2, 0)
+        assert_same(boxes_of(found.train) | boxes_of(found.val), truth(coco))
+    for name in ("._0.png", "torn.png"):
+        (yolo / "images" / "train" / name).write_bytes(b"\0\5\x16\7\xff")
+        with pytest.raises(ValueError, match=rf"cannot be converted: .*{name}.* Mend the file, or"):
+            read_data(yolo, 0.2, 0)
+        (yolo / "images" / "train" / name).unlink()
+
+
 def test_images_without_any_box_teach_nothing(coco, tmp_path):
     voc = as_voc(coco, tmp_path / "voc")
     for file in (voc / "Annotations").glob("*.xml"):
