@@ -88,7 +88,8 @@ class CrossHeadDistillation(DistillationTerm):
       number of the student's positives.
 
     For FCOS that code has −log of the IoU (``box_overlap="log_iou"``), and for
-    ATSS a cross-entropy of the centerness beside these two, which is left out here.
+    ATSS a cross-entropy of the centerness beside these two, which is left out here;
+    for RetinaNet it leaves out the classes of anchors that its assignment ignores.
 
     The paper's f_i is what a convolution gives after its activation. The authors'
     code (``align_statistics=True``) takes it before the activation, after the norm
