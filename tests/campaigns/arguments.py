@@ -367,7 +367,7 @@ def _listing(root: Path) -> set[str]:
         if not path.is_dir()
         and path.suffix != ".log"
         and path.parent.name != "vis_data"
-        and path != root / "new" / "run.py"
+        and path not in (root / "new" / "run.py", root / "new" / "test_run.py")
         and "__pycache__" not in path.parts
     }
 

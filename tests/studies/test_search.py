@@ -94,7 +94,7 @@ def test_numbers_out_of_range_are_refused(numbers, tmp_path):
 
 
 def test_an_option_that_sets_what_is_searched_is_refused(trained, tmp_path):
-    for option in (f"{KEYS[0]}=5.0", "model.distill.hd={'type':'tbd.HarmonyDistillation'}"):
+    for option in (f"{KEYS[0]}=5.0", "model.distill.hd=none"):
         with pytest.raises(ValueError, match=rf"hd.*sets what the search varies, {KEYS[0]}, from"):
             search(CONFIG, KEYS, tmp_path, options=[option])
     assert trained == []
