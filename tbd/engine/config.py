@@ -65,15 +65,23 @@ def load_config(
     return cfg
 
 
-def student_model(cfg: Config) -> ConfigDict:
-    """The model config of the plain detector that a config trains; of a distillation the student.
+def trained_model(cfg: Config) -> ConfigDict:
+    """The model config that a config trains, a copy.
 
     A ``data_preprocessor`` beside the model counts, as it does for MMEngine's Runner.
     """
-    model = resolve_model_config(cfg.model)
+    model = copy.deepcopy(cfg.model)
     if cfg.get("data_preprocessor") is not None:
         model.setdefault("data_preprocessor", copy.deepcopy(cfg.data_preprocessor))
     return model
+
+
+def student_model(cfg: Config) -> ConfigDict:
+    """The model config of the plain detector that a config trains; of a distillation the student.
+
+    A ``data_preprocessor`` beside the model counts, see :func:`trained_model`.
+    """
+    return resolve_model_config(trained_model(cfg))
 
 
 def config_name(config: str | Config) -> str:

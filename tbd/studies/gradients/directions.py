@@ -98,8 +98,11 @@ def _directions(watch: NeckGradients, losses: Mapping[str, Any]) -> dict[str, Di
             gradient = watch.gradient({name: value})
             if (norm := _dot(gradient, gradient).sqrt()) > 0:
                 gradients[name] = (gradient, norm)
-    own = {name: losses[name] for name in gradients if "." not in name}
-    whole = watch.norm(own)
+    own = [name for name in gradients if "." not in name]
+    # The gradient of a sum is the sum of the gradients.
+    outputs = zip(*(gradients[part][0] for part in own), strict=True)
+    summed = [torch.stack(parts).sum(dim=0) for parts in outputs]
+    whole = _dot(summed, summed).sqrt()
     return {
         name: Direction(
             float(norm / whole),

@@ -13,7 +13,7 @@ from mmengine.utils import track_iter_progress
 from tbd.compat import load_checkpoint
 from tbd.detectors import TeacherStudentDetector
 from tbd.distill import FactorTransfer
-from tbd.engine.config import config_name
+from tbd.engine.config import config_name, trained_model
 from tbd.files import write_file
 from tbd.registry import MODELS
 from tbd.studies.comparison.finished import (
@@ -118,12 +118,9 @@ def _finish(training: FinishedTraining, root: Path, batches: int, said: str) -> 
 
 
 def _build(training: FinishedTraining, root: Path) -> TeacherStudentDetector:
-    model = training.config.model
+    model = trained_model(training.config)
     if training.teacher is not None:
         model.teacher_ckpt = checkpoint_in_place(training.teacher[0], root)
-    if training.config.get("data_preprocessor") is not None:
-        # As MMEngine's Runner does.
-        model.setdefault("data_preprocessor", training.config.data_preprocessor)
     for term in model.get("distill", {}).values():
         # What a term pulls with its whole weight; where a schedule ends, it may be with none.
         if term is not None:
