@@ -8,6 +8,7 @@ from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor
 
 from tbd.distill.ground_truth import GroundTruth
+from tbd.distill.locations import location_centers
 from tbd.distill.view import View
 
 ANCHOR_SCALE = 8.0
@@ -163,13 +164,11 @@ def _near(gt: GroundTruth, size: tuple[int, int], ratio: float) -> Tensor:
     vertical, horizontal = gt.input_size[0] / height, gt.input_size[1] / width
     masks = []
     for boxes in gt.boxes:
-        y = (torch.arange(height, device=boxes.device) + 0.5) * vertical
-        x = (torch.arange(width, device=boxes.device) + 0.5) * horizontal
-        rows, columns = torch.meshgrid(y, x, indexing="ij")
-        centers = torch.stack([columns, rows], dim=-1)[:, :, None]
+        (centers,) = location_centers([size], [(vertical, horizontal)], 0.5, boxes.device)
         shapes = boxes.new_tensor([[1 / r**0.5, r**0.5] for r in ANCHOR_RATIOS])
         half = shapes * boxes.new_tensor([horizontal, vertical]) * ANCHOR_SCALE / 2
-        anchors = torch.cat([centers - half, centers + half], dim=-1).flatten(0, 2)
+        corners = [centers[:, None] - half, centers[:, None] + half]
+        anchors = torch.cat(corners, dim=-1).flatten(0, 1)
         iou = bbox_overlaps(anchors, boxes.detach().to(anchors))
         # An object that no anchor meets has none that is near.
         largest = torch.cat([iou, iou.new_zeros(1, len(boxes))]).amax(dim=0)

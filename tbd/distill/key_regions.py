@@ -1,12 +1,12 @@
 """Where the predictions come from by which a detector finds each object."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor
 
+from tbd.distill.locations import by_level, location_centers
 from tbd.distill.spec import DetectorSpec
 from tbd.distill.view import View
 from tbd.predictions import binary_class_rows
@@ -100,7 +100,9 @@ def key_regions(view: View, spec: DetectorSpec, exponent: float, top_k: int) -> 
     @torch.no_grad()
     def make() -> KeyRegions:
         sizes = [(level.shape[2], level.shape[3]) for level in predictions.cls_logits]
-        points = _points(sizes, strides, offset, predictions.cls_logits[0].device)
+        points = torch.cat(
+            location_centers(sizes, strides, offset, predictions.cls_logits[0].device)
+        )
         counts = [height * width for height, width in sizes]
         logits = [binary_class_rows(predictions, level) for level in range(len(sizes))]
         weights, background = [], []
@@ -119,7 +121,7 @@ def key_regions(view: View, spec: DetectorSpec, exponent: float, top_k: int) -> 
             background.append(
                 1 - inside.amax(dim=1) if len(occupied) else inside.new_ones(len(points))
             )
-        return KeyRegions(*(_by_level(part, counts, sizes) for part in (weights, background)))
+        return KeyRegions(by_level(weights, sizes), by_level(background, sizes))
 
     return view.cached(("key_regions", strides, offset, exponent, top_k), make)
 
@@ -138,25 +140,3 @@ def _lies_inside(points: Tensor, boxes: Tensor) -> Tensor:
     """1 where a location lies inside an object [M, G]."""
     low, high = points[:, None] > boxes[:, :2], points[:, None] < boxes[:, 2:]
     return (low & high).all(dim=2).to(points)
-
-
-def _points(
-    sizes: Sequence[tuple[int, int]],
-    strides: Sequence[tuple[float, float]],
-    offset: float,
-    device: torch.device,
-) -> Tensor:
-    levels = []
-    for (height, width), (vertical, horizontal) in zip(sizes, strides, strict=True):
-        y = (torch.arange(height, device=device) + offset) * vertical
-        x = (torch.arange(width, device=device) + offset) * horizontal
-        rows, columns = torch.meshgrid(y, x, indexing="ij")
-        levels.append(torch.stack([columns, rows], dim=-1).flatten(0, 1))
-    return torch.cat(levels).float()
-
-
-def _by_level(
-    images: Sequence[Tensor], counts: Sequence[int], sizes: Sequence[tuple[int, int]]
-) -> tuple[Tensor, ...]:
-    levels = torch.stack(list(images)).split(list(counts), dim=1)
-    return tuple(level.unflatten(1, size) for level, size in zip(levels, sizes, strict=True))

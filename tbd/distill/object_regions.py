@@ -9,6 +9,7 @@ from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor
 
 from tbd.distill.ground_truth import GroundTruth
+from tbd.distill.locations import by_level, location_centers
 from tbd.distill.spec import DetectorSpec
 from tbd.distill.view import View
 
@@ -70,26 +71,16 @@ def find_object_regions(
     Returns:
         The regions.
     """
-    device = gt.boxes[0].device
-    points, scales = [], []
-    for (height, width), (vertical, horizontal) in zip(sizes, strides, strict=True):
-        y = (torch.arange(height, device=device) + offset) * vertical
-        x = (torch.arange(width, device=device) + offset) * horizontal
-        grid = torch.stack(torch.meshgrid(y, x, indexing="ij"), dim=-1).flatten(0, 1).flip(1)
-        points.append(grid)
-        half = grid.new_tensor([horizontal, vertical]) * SCALE / 2
-        scales.append(half.expand_as(grid))
+    points = location_centers(sizes, strides, offset, gt.boxes[0].device)
+    scales = [
+        level.new_tensor([horizontal, vertical]).expand_as(level) * SCALE / 2
+        for level, (vertical, horizontal) in zip(points, strides, strict=True)
+    ]
     counts = [len(level) for level in points]
     centers, halves = torch.cat(points), torch.cat(scales)
     squares = torch.cat([centers - halves, centers + halves], dim=1)
     images = [_image_regions(centers, squares, counts, boxes, gamma, overlap) for boxes in gt.boxes]
-    main, valuable = (
-        tuple(
-            level.unflatten(1, size)
-            for level, size in zip(torch.stack(part).split(counts, dim=1), sizes, strict=True)
-        )
-        for part in zip(*images, strict=True)
-    )
+    main, valuable = (by_level(part, sizes) for part in zip(*images, strict=True))
     return ObjectRegions(main, valuable)
 
 
