@@ -1,17 +1,16 @@
 """Adversarial feature distillation: a discriminator that the student learns to deceive."""
 
 import logging
-import math
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from tbd.checks import check_at_least_one, check_choice, check_positive
 from tbd.distill.spec import DetectorSpec
 from tbd.distill.term import DistillationTerm
 from tbd.distill.view import View
 from tbd.generative import AdversarialLoss, discriminator_loss, generator_loss, through_frozen
-from tbd.generative.objectives import check_adversarial_loss
 from tbd.modules import AdaptationKind, build_adaptation
 from tbd.precision import at_least_float32
 from tbd.registry import MODELS
@@ -64,17 +63,9 @@ class AdversarialFeatureDistillation(DistillationTerm):
         collapse_after: int = 200,
     ) -> None:
         super().__init__(loss_weight)
-        check_adversarial_loss(loss)
-        if not (math.isfinite(discriminator_weight) and discriminator_weight > 0):
-            raise ValueError(
-                f"discriminator_weight={discriminator_weight} must be finite and positive."
-            )
-        for name, value in (
-            ("hidden_channels", hidden_channels),
-            ("collapse_after", collapse_after),
-        ):
-            if value < 1:
-                raise ValueError(f"{name}={value} must be at least 1.")
+        check_choice(AdversarialLoss, loss=loss)
+        check_positive(discriminator_weight=discriminator_weight)
+        check_at_least_one(hidden_channels=hidden_channels, collapse_after=collapse_after)
         self.loss = loss
         self.discriminator_weight = discriminator_weight
         self.hidden_channels = hidden_channels

@@ -1,14 +1,16 @@
 """Binary classification distillation with IoU-based localization distillation (BCKD)."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-from tbd.distill.checks import check_not_negative
+from tbd.checks import check_choice, check_not_negative
 from tbd.distill.correspondence import check_classes, check_correspondence, heads_of
 from tbd.distill.object_regions import object_regions
-from tbd.distill.prediction_losses import box_overlap_loss, quality_focal_distillation_loss
+from tbd.distill.prediction_losses import (
+    BoxOverlap,
+    box_overlap_loss,
+    quality_focal_distillation_loss,
+)
 from tbd.distill.reduction import normalizer
 from tbd.distill.spec import DetectorSpec
 from tbd.distill.term import DistillationTerm
@@ -47,15 +49,14 @@ class BinaryClassificationDistillation(DistillationTerm):
         loss_weight: float = 1.0,
         bbox_weight: float = 4.0,
         beta: float = 1.0,
-        overlap: Literal["iou", "giou"] = "iou",
+        overlap: BoxOverlap = "iou",
     ) -> None:
         super().__init__(loss_weight)
         check_not_negative(bbox_weight=bbox_weight, beta=beta)
-        if overlap not in ("iou", "giou"):
-            raise ValueError(f"overlap={overlap!r} is unknown; choose 'iou' or 'giou'.")
+        check_choice(BoxOverlap, overlap=overlap)
         self.bbox_weight = bbox_weight
         self.beta = beta
-        self.overlap = overlap
+        self.overlap: BoxOverlap = overlap
         self._student: DetectorSpec | None = None
 
     def connect(self, student: DetectorSpec, teacher: DetectorSpec) -> None:

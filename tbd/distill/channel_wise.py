@@ -6,7 +6,8 @@ from typing import Any
 from torch import Tensor
 from torch.nn.functional import kl_div
 
-from tbd.distill.checks import check_feature_maps, check_positive
+from tbd.checks import check_positive
+from tbd.distill.checks import check_feature_maps
 from tbd.distill.feature_term import FeatureTerm
 from tbd.distill.view import View
 from tbd.modules import AdaptationKind

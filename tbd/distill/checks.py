@@ -1,41 +1,6 @@
-"""Checks of the settings of terms and of the arguments of their losses."""
-
-import math
+"""Checks of the settings of terms, and of the features and maps that their losses take."""
 
 from torch import Tensor
-
-
-def check_same_shape(**tensors: Tensor) -> None:
-    """Make sure that two tensors, given by name, have one shape.
-
-    Raises:
-        ValueError: if they have not, naming both.
-    """
-    if len({tensor.shape for tensor in tensors.values()}) > 1:
-        shapes = " and ".join(f"{name} {list(t.shape)}" for name, t in tensors.items())
-        raise ValueError(f"{shapes} must have one shape.")
-
-
-def check_positive(**numbers: float) -> None:
-    """Make sure that settings, given by name, are finite and positive.
-
-    Raises:
-        ValueError: if one is not, naming it.
-    """
-    for name, number in numbers.items():
-        if not (math.isfinite(number) and number > 0):
-            raise ValueError(f"{name}={number} must be finite and positive.")
-
-
-def check_not_negative(**numbers: float) -> None:
-    """Make sure that settings, given by name, are finite and not negative.
-
-    Raises:
-        ValueError: if one is not, naming it.
-    """
-    for name, number in numbers.items():
-        if not (math.isfinite(number) and number >= 0):
-            raise ValueError(f"{name}={number} must be finite and not negative.")
 
 
 def check_has_effect(because: str, **options: tuple[object, object]) -> None:

@@ -1,11 +1,12 @@
 """Cross-head distillation (CrossKD)."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from tbd.distill.checks import check_feature_maps, check_not_negative, check_positive
+from tbd.checks import check_choice, check_not_negative, check_positive
+from tbd.distill.checks import check_feature_maps
 from tbd.distill.correspondence import heads_of
 from tbd.distill.object_regions import object_regions
 from tbd.distill.prediction_losses import (
@@ -27,7 +28,7 @@ EPS = 1e-6
 BoxWeighting = Literal["score", "uniform"]
 """How much the box of a prediction counts: by the teacher's class score, or all alike."""
 
-BoxOverlap = Literal["giou", "log_iou"]
+BoxComparison = Literal["giou", "log_iou"]
 """How two boxes are compared: 1 − generalized IoU, or −log of the IoU."""
 
 
@@ -137,7 +138,7 @@ class CrossHeadDistillation(DistillationTerm):
         temperature: float = 1.0,
         box_weighting: BoxWeighting = "score",
         adaptation: AdaptationKind = "auto",
-        box_overlap: BoxOverlap = "giou",
+        box_overlap: BoxComparison = "giou",
         align_statistics: bool = False,
     ) -> None:
         super().__init__(loss_weight)
@@ -147,19 +148,15 @@ class CrossHeadDistillation(DistillationTerm):
             check_not_negative(bbox_weight=bbox_weight)
         if depth is not None and depth < 1:
             raise ValueError(f"depth={depth} must be at least 1, the first convolution.")
-        for key, value, known in (
-            ("box_weighting", box_weighting, get_args(BoxWeighting)),
-            ("box_overlap", box_overlap, get_args(BoxOverlap)),
-        ):
-            if value not in known:
-                raise ValueError(f"{key}={value!r} is unknown; choose one of {', '.join(known)}.")
+        check_choice(BoxWeighting, box_weighting=box_weighting)
+        check_choice(BoxComparison, box_overlap=box_overlap)
         self.cls_weight = cls_weight
         self.bbox_weight = bbox_weight
         self.depth = depth
         self.beta = beta
         self.temperature = temperature
         self.box_weighting = box_weighting
-        self.box_overlap: BoxOverlap = box_overlap
+        self.box_overlap: BoxComparison = box_overlap
         self.align_statistics = align_statistics
         self.adaptation = adaptation
         self.adaptations = nn.ModuleDict()

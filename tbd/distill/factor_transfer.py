@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from tbd.arguments import advice
+from tbd.checks import check_positive, check_same_shape
 from tbd.compat import load_checkpoint
 from tbd.distill.spec import DetectorSpec
 from tbd.distill.term import DistillationTerm
@@ -45,11 +46,7 @@ def factor_transfer_loss(factor_s: Tensor, factor_t: Tensor, p: int) -> Tensor:
         ValueError: if the shapes differ, or ``p`` is another number.
     """
     _check_p(p)
-    if factor_s.shape != factor_t.shape:
-        raise ValueError(
-            f"factor_s {list(factor_s.shape)} and factor_t {list(factor_t.shape)} must have one "
-            "shape."
-        )
+    check_same_shape(factor_s=factor_s, factor_t=factor_t)
     unit_s, unit_t = (
         normalize(at_least_float32(factor).flatten(1), dim=1, eps=EPS)
         for factor in (factor_s, factor_t.detach())
@@ -123,12 +120,7 @@ class FactorTransfer(DistillationTerm):
     ) -> None:
         super().__init__(loss_weight)
         _check_p(p)
-        if not (math.isfinite(rate) and rate > 0):
-            raise ValueError(f"rate={rate} must be finite and positive.")
-        if not (math.isfinite(reconstruction_weight) and reconstruction_weight > 0):
-            raise ValueError(
-                f"reconstruction_weight={reconstruction_weight} must be finite and positive."
-            )
+        check_positive(rate=rate, reconstruction_weight=reconstruction_weight)
         self.p = p
         self.rate = rate
         self.paraphraser = _complete(paraphraser or {})

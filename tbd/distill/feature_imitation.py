@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from torch import Tensor
 
-from tbd.distill.checks import check_feature_maps, check_has_effect, check_not_negative
+from tbd.checks import check_choice, check_not_negative
+from tbd.distill.checks import check_feature_maps, check_has_effect
 from tbd.distill.feature_term import FeatureTerm
 from tbd.distill.gt_masks import background_masks, near_object_masks, object_masks
 from tbd.distill.reduction import normalizer
@@ -113,12 +114,8 @@ class FeatureImitation(FeatureTerm):
         level_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__(loss_weight, adaptation, level_weights)
-        for key, value, known in (
-            ("region", region, get_args(Region)),
-            ("channel_reduction", channel_reduction, get_args(ChannelReduction)),
-        ):
-            if value not in known:
-                raise ValueError(f"{key}={value!r} is unknown; choose one of {', '.join(known)}.")
+        check_choice(Region, region=region)
+        check_choice(ChannelReduction, channel_reduction=channel_reduction)
         check_not_negative(background_weight=background_weight)
         if not 0 <= near_ratio < 1:
             raise ValueError(f"near_ratio={near_ratio} must be in [0, 1).")

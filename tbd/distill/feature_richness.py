@@ -6,7 +6,8 @@ from typing import Any
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from tbd.distill.checks import check_feature_maps, check_not_negative
+from tbd.checks import check_not_negative
+from tbd.distill.checks import check_feature_maps
 from tbd.distill.correspondence import check_classes, check_correspondence, heads_of
 from tbd.distill.feature_term import FeatureTerm
 from tbd.distill.reduction import normalizer

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tbd.distill.checks import check_not_negative
+from tbd.checks import check_not_negative
 from tbd.distill.spec import DetectorSpec
 from tbd.distill.term import DistillationTerm
 from tbd.distill.view import View

@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tbd.checks import check_not_negative, check_positive
 from tbd.distill.attention import channel_attention, spatial_attention
-from tbd.distill.checks import check_feature_maps, check_not_negative, check_positive
+from tbd.distill.checks import check_feature_maps
 from tbd.distill.feature_term import FeatureTerm
 from tbd.distill.gt_masks import ScaledMasks, scaled_masks
 from tbd.distill.spec import DetectorSpec

@@ -1,10 +1,11 @@
 """Harmony distillation (HD)."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from tbd.checks import check_choice, check_same_shape
 from tbd.distill.harmony_maps import harmony_maps
 from tbd.distill.reduction import normalizer
 from tbd.distill.spec import DetectorSpec
@@ -39,11 +40,7 @@ def harmony_distillation_loss(score_s: Tensor, score_t: Tensor, weight: Tensor |
     """
     if weight is None:
         weight = torch.ones_like(score_s)
-    if not score_s.shape == score_t.shape == weight.shape:
-        raise ValueError(
-            f"score_s {list(score_s.shape)}, score_t {list(score_t.shape)} and weight "
-            f"{list(weight.shape)} must have one shape."
-        )
+    check_same_shape(score_s=score_s, score_t=score_t, weight=weight)
     difference = (score_t.detach() - score_s).abs()
     weight = weight.detach()
     return (weight * difference).sum() / normalizer(weight.sum(), EPS)
@@ -82,10 +79,7 @@ class HarmonyDistillation(DistillationTerm):
         confidence: Confidence = "class",
     ) -> None:
         super().__init__(loss_weight)
-        if target not in get_args(Target):
-            raise ValueError(
-                f"target={target!r} is unknown; choose one of {', '.join(get_args(Target))}."
-            )
+        check_choice(Target, target=target)
         self.harmony_head = HarmonyScoreHead(norm, confidence)
         self.weighted = weighted
         self.target = target

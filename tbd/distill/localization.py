@@ -1,11 +1,12 @@
 """Localization distillation (LD)."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from tbd.distill.checks import check_has_effect, check_not_negative, check_positive
+from tbd.checks import check_choice, check_fraction, check_not_negative, check_positive
+from tbd.distill.checks import check_has_effect
 from tbd.distill.correspondence import check_correspondence, heads_of
 from tbd.distill.object_regions import Overlap, object_regions
 from tbd.distill.prediction_losses import bin_distribution_loss, box_overlap_loss
@@ -74,13 +75,9 @@ class LocalizationDistillation(DistillationTerm):
         super().__init__(loss_weight)
         check_positive(temperature=temperature)
         check_not_negative(vlr_weight=vlr_weight)
-        if not 0 <= vlr_gamma <= 1:
-            raise ValueError(f"vlr_gamma={vlr_gamma} must be in [0, 1].")
-        for name, value, known in (("form", form, Form), ("vlr_overlap", vlr_overlap, Overlap)):
-            if value not in get_args(known):
-                raise ValueError(
-                    f"{name}={value!r} is unknown; choose one of {', '.join(get_args(known))}."
-                )
+        check_fraction(vlr_gamma=vlr_gamma)
+        check_choice(Form, form=form)
+        check_choice(Overlap, vlr_overlap=vlr_overlap)
         if form == "giou":
             check_has_effect("with form='giou'", temperature=(temperature, 10.0))
         if not vlr_weight:

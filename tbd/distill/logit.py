@@ -1,17 +1,13 @@
 """Distillation of class logits, in the forms that the field uses."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from tbd.distill.checks import (
-    check_has_effect,
-    check_not_negative,
-    check_positive,
-    check_same_shape,
-)
+from tbd.checks import check_choice, check_not_negative, check_positive, check_same_shape
+from tbd.distill.checks import check_has_effect
 from tbd.distill.correspondence import check_classes, check_correspondence, heads_of
 from tbd.distill.object_regions import object_regions
 from tbd.distill.prediction_losses import quality_focal_distillation_loss, softmax_divergence
@@ -120,11 +116,8 @@ class LogitDistillation(DistillationTerm):
         super().__init__(loss_weight)
         check_positive(temperature=temperature)
         check_not_negative(beta=beta)
-        for name, value, known in (("kind", kind, Kind), ("region", region, Region)):
-            if value not in get_args(known):
-                raise ValueError(
-                    f"{name}={value!r} is unknown; choose one of {', '.join(get_args(known))}."
-                )
+        check_choice(Kind, kind=kind)
+        check_choice(Region, region=region)
         if kind == "quality_focal" and temperature != 1:
             raise ValueError(
                 f"temperature={temperature} has no place in kind='quality_focal'; leave it out, or "

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from tbd.checks import check_at_least_one, check_fraction, check_not_negative, check_positive
 from tbd.distill.attention import local_channel_attention, spatial_attention
-from tbd.distill.checks import check_feature_maps, check_not_negative, check_positive
+from tbd.distill.checks import check_feature_maps
 from tbd.distill.correspondence import check_classes, heads_of
 from tbd.distill.key_regions import key_regions
 from tbd.distill.reduction import normalizer
@@ -163,12 +164,8 @@ class PredictionGuidedDistillation(DistillationTerm):
             attention_weight=attention_weight,
         )
         check_positive(temperature=temperature)
-        for key, exponent in (("cls_exponent", cls_exponent), ("box_exponent", box_exponent)):
-            if not 0 <= exponent <= 1:
-                raise ValueError(f"{key}={exponent} must be in [0, 1].")
-        for key, number in (("top_k", top_k), ("depth", depth)):
-            if number < 1:
-                raise ValueError(f"{key}={number} must be at least 1.")
+        check_fraction(cls_exponent=cls_exponent, box_exponent=box_exponent)
+        check_at_least_one(top_k=top_k, depth=depth)
         self.cls_weight = cls_weight
         self.background_weight = background_weight
         self.box_weight = box_weight

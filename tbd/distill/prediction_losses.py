@@ -7,11 +7,14 @@ from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, kl_div
 
-from tbd.distill.checks import check_not_negative, check_positive, check_same_shape
+from tbd.checks import check_not_negative, check_positive, check_same_shape
 from tbd.precision import at_least_float32
 
 EPS = 1e-6
 """Smallest union area of two boxes in square pixels."""
+
+BoxOverlap = Literal["iou", "giou"]
+"""Which overlap of two boxes: IoU, or generalized IoU."""
 
 
 def softmax_divergence(logits_s: Tensor, logits_t: Tensor, temperature: float) -> Tensor:

@@ -1,14 +1,12 @@
 """Quality-aligned distillation: scores that the student's own boxes deserve, and good boxes."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-from tbd.distill.checks import check_not_negative, check_same_shape
+from tbd.checks import check_choice, check_not_negative, check_same_shape
 from tbd.distill.correspondence import check_classes, check_correspondence, heads_of
 from tbd.distill.object_regions import object_regions
-from tbd.distill.prediction_losses import box_overlap_loss, quality_focal_loss
+from tbd.distill.prediction_losses import BoxOverlap, box_overlap_loss, quality_focal_loss
 from tbd.distill.reduction import normalizer
 from tbd.distill.spec import DetectorSpec
 from tbd.distill.term import DistillationTerm
@@ -76,16 +74,15 @@ class QualityAlignedDistillation(DistillationTerm):
         bbox_weight: float = 3.0,
         beta: float = 1.0,
         gamma: float = 1.0,
-        overlap: Literal["giou", "iou"] = "giou",
+        overlap: BoxOverlap = "giou",
     ) -> None:
         super().__init__(loss_weight)
         check_not_negative(bbox_weight=bbox_weight, beta=beta, gamma=gamma)
-        if overlap not in ("iou", "giou"):
-            raise ValueError(f"overlap={overlap!r} is unknown; choose 'giou' or 'iou'.")
+        check_choice(BoxOverlap, overlap=overlap)
         self.bbox_weight = bbox_weight
         self.beta = beta
         self.gamma = gamma
-        self.overlap = overlap
+        self.overlap: BoxOverlap = overlap
         self._student: DetectorSpec | None = None
 
     def connect(self, student: DetectorSpec, teacher: DetectorSpec) -> None:

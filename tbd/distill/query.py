@@ -9,7 +9,8 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, normalize
 
-from tbd.distill.checks import check_has_effect, check_not_negative, check_same_shape
+from tbd.checks import check_not_negative, check_same_shape
+from tbd.distill.checks import check_has_effect
 from tbd.distill.correspondence import check_class_counts
 from tbd.distill.prediction_losses import box_overlap_loss
 from tbd.distill.reduction import normalizer

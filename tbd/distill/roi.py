@@ -1,12 +1,11 @@
 """Distillation of a two-stage detector's second stage on the student's proposals."""
 
-import math
-
 import torch
 from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor
 from torch.nn.functional import kl_div
 
+from tbd.checks import check_not_negative, check_positive, check_same_shape
 from tbd.distill.correspondence import check_class_counts
 from tbd.distill.reduction import normalizer
 from tbd.distill.spec import DetectorSpec
@@ -36,11 +35,7 @@ def roi_classification_loss(logits_s: Tensor, logits_t: Tensor, temperature: flo
     Raises:
         ValueError: if the shapes differ.
     """
-    if logits_s.shape != logits_t.shape:
-        raise ValueError(
-            f"logits_s {list(logits_s.shape)} and logits_t {list(logits_t.shape)} must have one "
-            "shape."
-        )
+    check_same_shape(logits_s=logits_s, logits_t=logits_t)
     student, teacher = (
         (at_least_float32(logits) / temperature).log_softmax(dim=1)
         for logits in (logits_s, logits_t.detach())
@@ -101,10 +96,8 @@ class RoIDistillation(DistillationTerm):
         self, loss_weight: float = 1.0, bbox_weight: float = 1.0, temperature: float = 1.0
     ) -> None:
         super().__init__(loss_weight)
-        if not (math.isfinite(bbox_weight) and bbox_weight >= 0):
-            raise ValueError(f"bbox_weight={bbox_weight} must be finite and not negative.")
-        if not (math.isfinite(temperature) and temperature > 0):
-            raise ValueError(f"temperature={temperature} must be finite and positive.")
+        check_not_negative(bbox_weight=bbox_weight)
+        check_positive(temperature=temperature)
         self.bbox_weight = bbox_weight
         self.temperature = temperature
 

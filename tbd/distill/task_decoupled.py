@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tbd.checks import check_at_least_one, check_same_shape
 from tbd.distill.checks import check_has_effect
 from tbd.distill.harmony_maps import harmony_maps
 from tbd.distill.reduction import normalizer
@@ -51,10 +52,7 @@ def task_decoupled_feature_loss(
         ValueError: if the shapes are not as above.
     """
     batch, _, height, width = feat_t.shape
-    if feat_s.shape != feat_t.shape:
-        raise ValueError(
-            f"feat_s {list(feat_s.shape)} and feat_t {list(feat_t.shape)} must have one shape."
-        )
+    check_same_shape(feat_s=feat_s, feat_t=feat_t)
     if not cls_mask.shape == loc_mask.shape == (batch, height, width):
         raise ValueError(
             f"cls_mask {list(cls_mask.shape)} and loc_mask {list(loc_mask.shape)} must be "
@@ -119,8 +117,7 @@ class TaskDecoupledFeatureDistillation(DistillationTerm):
         self.fixed_weights: tuple[float, float] | None = None
         self.weight_generator: WeightGenerator | None = None
         check_weight_generator(weight_generator)
-        if hidden_channels < 1:
-            raise ValueError(f"hidden_channels={hidden_channels} must be at least 1.")
+        check_at_least_one(hidden_channels=hidden_channels)
         named = isinstance(weight_generator, str)
         if task_weights is not None:
             check_has_effect(

@@ -1,6 +1,5 @@
 """Base class of all distillation terms."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal
@@ -8,6 +7,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from tbd.checks import check_not_negative
 from tbd.distill.spec import DetectorSpec
 from tbd.distill.view import View
 
@@ -88,8 +88,7 @@ class DistillationTerm(nn.Module, ABC):
 
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
-        if not (math.isfinite(loss_weight) and loss_weight >= 0):
-            raise ValueError(f"loss_weight={loss_weight} must be finite and not negative.")
+        check_not_negative(loss_weight=loss_weight)
         self.loss_weight = loss_weight
         self.register_buffer("auto_weight", None)
 

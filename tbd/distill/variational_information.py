@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from tbd.checks import check_at_least_one
 from tbd.distill.spec import DetectorSpec
 from tbd.distill.term import DistillationTerm
 from tbd.distill.view import View
@@ -75,8 +76,8 @@ class VariationalInformationDistillation(DistillationTerm):
         initial_variance: float = 5.0,
     ) -> None:
         super().__init__(loss_weight)
-        if hidden_channels is not None and hidden_channels < 1:
-            raise ValueError(f"hidden_channels={hidden_channels} must be at least 1.")
+        if hidden_channels is not None:
+            check_at_least_one(hidden_channels=hidden_channels)
         if not (math.isfinite(initial_variance) and initial_variance > EPS):
             raise ValueError(f"initial_variance={initial_variance} must be finite and above {EPS}.")
         self.hidden_channels = hidden_channels

@@ -9,13 +9,13 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from tbd.checks import check_choice
 from tbd.generative.bare import bare
 from tbd.generative.frozen import through_frozen
 from tbd.generative.image_model import ImageModel, check_shape, image_ids
 from tbd.generative.noise import ResumableNoise, symmetric_uniform
 from tbd.generative.objectives import (
     AdversarialLoss,
-    check_adversarial_loss,
     discriminator_loss,
     generator_loss,
 )
@@ -63,7 +63,7 @@ class GenerativeAdversarialNetwork(ImageModel):
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
-        check_adversarial_loss(loss)
+        check_choice(AdversarialLoss, loss=loss)
         self.loss_kind: AdversarialLoss = loss
         self.noise_size = noise_size
         self.image_shape = tuple(image_shape)

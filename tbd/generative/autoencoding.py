@@ -2,11 +2,12 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
+from tbd.checks import check_choice
 from tbd.generative.image_model import ImageModel
 from tbd.generative.objectives import squared_error
 from tbd.generative.pixels import to_pixels
@@ -68,6 +69,5 @@ def output_activation(kind: OutputKind) -> nn.Module:
     Raises:
         ValueError: if ``kind`` is not one of :data:`OutputKind`.
     """
-    if kind not in get_args(OutputKind):
-        raise ValueError(f"output={kind!r} must be one of {', '.join(get_args(OutputKind))}.")
+    check_choice(OutputKind, output=kind)
     return nn.Tanh() if kind == "tanh" else nn.Identity()

@@ -1,10 +1,11 @@
 """What the generative models minimise, as pure functions."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 from torch import Tensor
 from torch.nn import functional as F
 
+from tbd.checks import check_choice, check_same_shape
 from tbd.precision import at_least_float32
 
 AdversarialLoss = Literal["vanilla", "lsgan"]
@@ -25,11 +26,7 @@ def squared_error(reconstruction: Tensor, images: Tensor) -> Tensor:
     Raises:
         ValueError: if the shapes differ.
     """
-    if reconstruction.shape != images.shape:
-        raise ValueError(
-            f"reconstruction {list(reconstruction.shape)} and images {list(images.shape)} must "
-            "have one shape."
-        )
+    check_same_shape(reconstruction=reconstruction, images=images)
     difference = at_least_float32(reconstruction) - at_least_float32(images)
     return difference.square().flatten(1).sum(dim=1)
 
@@ -69,7 +66,7 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, loss: Adversari
     Raises:
         ValueError: if ``loss`` is neither.
     """
-    check_adversarial_loss(loss)
+    check_choice(AdversarialLoss, loss=loss)
     real, fake = at_least_float32(real_logits), at_least_float32(fake_logits)
     if loss == "vanilla":
         return F.softplus(-real).mean() + F.softplus(fake).mean()
@@ -91,14 +88,8 @@ def generator_loss(fake_logits: Tensor, loss: AdversarialLoss) -> Tensor:
     Raises:
         ValueError: if ``loss`` is neither.
     """
-    check_adversarial_loss(loss)
+    check_choice(AdversarialLoss, loss=loss)
     fake = at_least_float32(fake_logits)
     if loss == "vanilla":
         return F.softplus(-fake).mean()
     return 0.5 * (fake - 1).square().mean()
-
-
-def check_adversarial_loss(loss: str) -> None:
-    """Raise a ValueError if ``loss`` is not one of :data:`AdversarialLoss`."""
-    if loss not in get_args(AdversarialLoss):
-        raise ValueError(f"loss={loss!r} must be one of {', '.join(get_args(AdversarialLoss))}.")

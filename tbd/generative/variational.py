@@ -9,6 +9,7 @@ import torch
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
+from tbd.checks import check_positive
 from tbd.generative.autoencoding import AutoEncodingModel, OutputKind, output_activation
 from tbd.generative.fully_connected import fully_connected
 from tbd.generative.image_model import check_shape, image_ids
@@ -46,8 +47,7 @@ class VariationalModel(AutoEncodingModel):
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
-        if not decoder_variance > 0:
-            raise ValueError(f"model.decoder_variance={decoder_variance} must be above 0.")
+        check_positive(**{"model.decoder_variance": decoder_variance})
         self.decoder_variance = decoder_variance
         self.noise = ResumableNoise(standard_normal)
 

@@ -6,11 +6,12 @@ half precision are computed in float32; float64 stays float64.
 """
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from tbd.checks import check_choice, check_same_shape
 from tbd.precision import at_least_float32
 
 Norm = Literal["softmax", "peak", "sigmoid"]
@@ -35,8 +36,7 @@ def check_norm(norm: str) -> Norm:
     Raises:
         ValueError: if it does not; the message lists those that exist.
     """
-    if norm not in get_args(Norm):
-        raise ValueError(f"norm={norm!r} is unknown; choose one of {', '.join(get_args(Norm))}.")
+    check_choice(Norm, norm=norm)
     return norm  # type: ignore[return-value]
 
 
@@ -46,11 +46,7 @@ def check_confidence(confidence: str) -> Confidence:
     Raises:
         ValueError: if it does not; the message lists those that exist.
     """
-    if confidence not in get_args(Confidence):
-        raise ValueError(
-            f"confidence={confidence!r} is unknown; choose one of "
-            f"{', '.join(get_args(Confidence))}."
-        )
+    check_choice(Confidence, confidence=confidence)
     return confidence  # type: ignore[return-value]
 
 
@@ -196,7 +192,7 @@ def harmony_score(p_cls: Tensor, p_loc: Tensor) -> Tensor:
     Raises:
         ValueError: if the shapes differ.
     """
-    _check_same_shape(p_cls=p_cls, p_loc=p_loc)
+    check_same_shape(p_cls=p_cls, p_loc=p_loc)
     return 1 - (p_loc - p_cls).abs().tanh()
 
 
@@ -218,11 +214,5 @@ def harmony_weight(p_loc_t: Tensor, p_cls_t: Tensor, p_cls_s: Tensor) -> Tensor:
     Raises:
         ValueError: if the shapes differ.
     """
-    _check_same_shape(p_loc_t=p_loc_t, p_cls_t=p_cls_t, p_cls_s=p_cls_s)
+    check_same_shape(p_loc_t=p_loc_t, p_cls_t=p_cls_t, p_cls_s=p_cls_s)
     return p_loc_t * (1 + (p_cls_t - p_cls_s).abs()).sqrt()
-
-
-def _check_same_shape(**tensors: Tensor) -> None:
-    if len({tensor.shape for tensor in tensors.values()}) > 1:
-        shapes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in tensors.items())
-        raise ValueError(f"Shapes must be equal: {shapes}.")

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tbd.checks import check_fraction, check_not_negative, check_positive
 from tbd.losses.pixels import Pixels, binary_pixels
 from tbd.losses.power import safe_power
-from tbd.losses.ranges import check_at_least_zero, check_fraction, check_positive
 from tbd.losses.segmentation import BinaryLoss
 from tbd.registry import MODELS
 
@@ -74,7 +74,7 @@ def binary_focal_loss(
 
 
 def _check(gamma: float, alpha: float | None, pixelwise: bool) -> None:
-    check_at_least_zero(gamma=gamma)
+    check_not_negative(gamma=gamma)
     if alpha is not None:
         check_positive(alpha=alpha)
         if pixelwise:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from tbd.checks import check_positive
+
 
 def class_balanced_weights(
     counts: Sequence[float] | Tensor, min_count: float | None = None
@@ -32,8 +34,7 @@ def class_balanced_weights(
     if not (values.isfinite() & (values >= 0)).all():
         raise ValueError(f"counts must be finite and not negative, but are {values.tolist()}.")
     if min_count is not None:
-        if not min_count > 0:
-            raise ValueError(f"min_count must be above 0, but is {min_count}.")
+        check_positive(min_count=min_count)
         values = values.clamp(min=min_count)
     empty = (values == 0).nonzero().flatten().tolist()
     if empty:

@@ -5,10 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tbd.checks import check_fraction, check_not_negative, check_positive
 from tbd.losses.binary_focal import cross_entropies
 from tbd.losses.overlap import dice_distance
 from tbd.losses.pixels import binary_pixels
-from tbd.losses.ranges import check_at_least_zero, check_fraction, check_positive
 from tbd.losses.segmentation import BinaryLoss
 from tbd.registry import MODELS
 
@@ -41,7 +41,7 @@ def bce_dice_loss(
         ValueError: A parameter or input is out of its range, or shapes differ.
         TypeError: A dtype is wrong.
     """
-    check_at_least_zero(bce_weight=bce_weight, dice_weight=dice_weight, smooth=smooth)
+    check_not_negative(bce_weight=bce_weight, dice_weight=dice_weight, smooth=smooth)
     problem = binary_pixels(logits, target, **pixels)
     entropy = problem.mean(torch.add(*cross_entropies(problem)))
     return bce_weight * entropy + dice_weight * dice_distance(problem, smooth)
@@ -93,7 +93,7 @@ def combo_loss(
 def _check(alpha: float, ce_ratio: float, smooth: float) -> None:
     check_positive(alpha=alpha)
     check_fraction(alpha=alpha, ce_ratio=ce_ratio)
-    check_at_least_zero(smooth=smooth)
+    check_not_negative(smooth=smooth)
 
 
 @MODELS.register_module()
@@ -115,7 +115,7 @@ class BCEDiceLoss(BinaryLoss):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        check_at_least_zero(bce_weight=bce_weight, dice_weight=dice_weight, smooth=smooth)
+        check_not_negative(bce_weight=bce_weight, dice_weight=dice_weight, smooth=smooth)
         self.bce_weight, self.dice_weight, self.smooth = bce_weight, dice_weight, smooth
 
     def binary(self, logits: Tensor, target: Tensor, **pixels: Any) -> Tensor:

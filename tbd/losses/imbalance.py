@@ -6,21 +6,20 @@ class's logit, for which cross entropy is log(1 + eᶻ) and the error 1 − p_y 
 at both ends, where 1 − softmax and log of softmax lose every digit.
 """
 
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tbd.checks import check_choice, check_not_negative, check_positive
+from tbd.losses.checks import Reduction, check_values
 from tbd.losses.pixels import check_logits
 from tbd.losses.power import safe_power
-from tbd.losses.ranges import check_at_least_zero, check_choice, check_positive, check_values
 from tbd.precision import at_least_float32
 
 QFrom = Literal["cross_entropy", "probability"]
 """Where focal factors take q from: exp(−weighted CE), or the true class's probability."""
-
-Reduction = Literal["none", "mean", "sum"]
 
 
 class TrueClass(NamedTuple):
@@ -98,7 +97,7 @@ def focal_factor(one_minus_q: Tensor, gamma: float) -> Tensor:
     Raises:
         ValueError: ``gamma`` is negative.
     """
-    check_at_least_zero(gamma=gamma)
+    check_not_negative(gamma=gamma)
     return safe_power(one_minus_q, gamma)
 
 
@@ -203,7 +202,7 @@ def influence_balanced_focal_loss(
 
 def _focal(seen: TrueClass, weighted: Tensor, gamma: float, scale: float, q_from: QFrom) -> Tensor:
     check_positive(scale=scale)
-    check_choice(get_args(QFrom), q_from=q_from)
+    check_choice(QFrom, q_from=q_from)
     one_minus_q = seen.error if q_from == "probability" else -torch.expm1(-weighted)
     return scale * focal_factor(one_minus_q, gamma) * weighted
 
@@ -221,7 +220,7 @@ def _weigh(loss: Tensor, logits: Tensor, target: Tensor, class_weight: Tensor | 
 
 
 def _reduce(loss: Tensor, reduction: Reduction) -> Tensor:
-    check_choice(get_args(Reduction), reduction=reduction)
+    check_choice(Reduction, reduction=reduction)
     if reduction == "none":
         return loss
     return loss.mean() if reduction == "mean" else loss.sum()

@@ -1,15 +1,15 @@
 """Influence-balanced losses, as modules."""
 
-from typing import Any, NoReturn, get_args
+from typing import Any, NoReturn
 
 from torch import Tensor
 
+from tbd.checks import check_choice, check_not_negative, check_positive
 from tbd.losses.imbalance import (
     QFrom,
     influence_balanced_focal_loss,
     influence_balanced_loss,
 )
-from tbd.losses.ranges import check_at_least_zero, check_choice, check_positive
 from tbd.losses.softmax_loss import SoftmaxLoss
 from tbd.registry import MODELS
 
@@ -159,9 +159,9 @@ class InfluenceBalancedFocalLoss(InfluenceBalancedLoss):
         **common: Any,
     ) -> None:
         super().__init__(alpha, epsilon, class_weight, **common)
-        check_at_least_zero(gamma=gamma)
+        check_not_negative(gamma=gamma)
         check_positive(scale=scale)
-        check_choice(get_args(QFrom), q_from=q_from)
+        check_choice(QFrom, q_from=q_from)
         self.gamma = gamma
         self.scale = scale
         self.q_from: QFrom = q_from

@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tbd.checks import check_not_negative, check_positive
 from tbd.losses.pixels import Pixels, binary_pixels
 from tbd.losses.power import safe_power
-from tbd.losses.ranges import check_at_least_zero, check_positive
 from tbd.losses.segmentation import BinaryLoss
 from tbd.registry import MODELS
 
@@ -56,7 +56,7 @@ def tversky_loss(
         TypeError: A dtype is wrong.
     """
     check_positive(alpha=alpha, beta=beta)
-    check_at_least_zero(smooth=smooth)
+    check_not_negative(smooth=smooth)
     return tversky_distance(binary_pixels(logits, target, **pixels), alpha, beta, smooth)
 
 
@@ -117,7 +117,7 @@ def dice_loss(logits: Tensor, target: Tensor, *, smooth: float = 1.0, **pixels: 
         ValueError: A parameter or input is out of its range, or shapes differ.
         TypeError: A dtype is wrong.
     """
-    check_at_least_zero(smooth=smooth)
+    check_not_negative(smooth=smooth)
     return dice_distance(binary_pixels(logits, target, **pixels), smooth)
 
 
@@ -171,7 +171,7 @@ class DiceLoss(BinaryLoss):
 
     def __init__(self, smooth: float = 1.0, **options: Any) -> None:
         super().__init__(**options)
-        check_at_least_zero(smooth=smooth)
+        check_not_negative(smooth=smooth)
         self.smooth = smooth
 
     def binary(self, logits: Tensor, target: Tensor, **pixels: Any) -> Tensor:
@@ -190,7 +190,7 @@ class JaccardLoss(BinaryLoss):
 
     def __init__(self, smooth: float = 1.0, **options: Any) -> None:
         super().__init__(**options)
-        check_at_least_zero(smooth=smooth)
+        check_not_negative(smooth=smooth)
         self.smooth = smooth
 
     def binary(self, logits: Tensor, target: Tensor, **pixels: Any) -> Tensor:
@@ -214,7 +214,7 @@ class TverskyLoss(BinaryLoss):
     ) -> None:
         super().__init__(**options)
         check_positive(alpha=alpha, beta=beta)
-        check_at_least_zero(smooth=smooth)
+        check_not_negative(smooth=smooth)
         self.alpha, self.beta, self.smooth = alpha, beta, smooth
 
     def binary(self, logits: Tensor, target: Tensor, **pixels: Any) -> Tensor:
@@ -244,7 +244,7 @@ class FocalTverskyLoss(BinaryLoss):
     ) -> None:
         super().__init__(**options)
         check_positive(alpha=alpha, beta=beta, gamma=gamma)
-        check_at_least_zero(smooth=smooth)
+        check_not_negative(smooth=smooth)
         self.alpha, self.beta, self.gamma, self.smooth = alpha, beta, gamma, smooth
 
     def binary(self, logits: Tensor, target: Tensor, **pixels: Any) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tbd.losses.ranges import check_values
+from tbd.losses.checks import check_values
 from tbd.precision import at_least_float32
 
 

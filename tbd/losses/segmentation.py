@@ -7,10 +7,9 @@ import torch
 from mmdet.models.losses.utils import weight_reduce_loss
 from torch import Tensor, nn
 
+from tbd.checks import check_choice
+from tbd.losses.checks import Reduction, check_values
 from tbd.losses.pixels import check_logits, class_pixels
-from tbd.losses.ranges import check_values
-
-REDUCTIONS = ("mean", "sum", "none")
 
 
 class SegmentationLoss(nn.Module, ABC):
@@ -46,7 +45,7 @@ class SegmentationLoss(nn.Module, ABC):
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__()
-        _check_reduction("reduction", reduction)
+        check_choice(Reduction, reduction=reduction)
         self.per_image = per_image
         self.ignore_index = ignore_index
         self.reduction = reduction
@@ -98,7 +97,7 @@ class SegmentationLoss(nn.Module, ABC):
         self, values: Tensor, avg_factor: float | Tensor | None, override: str | None
     ) -> Tensor:
         if override is not None:
-            _check_reduction("reduction_override", override)
+            check_choice(Reduction, reduction_override=override)
         reduction = override or self.reduction
         if avg_factor is not None and values.ndim == 0:
             raise ValueError(
@@ -195,8 +194,3 @@ def select_channel(logits: Tensor, labels: Tensor) -> Tensor:
         f"labels must be in 0…{logits.shape[1] - 1}",
     )
     return logits[torch.arange(len(labels), device=labels.device), labels.long()]
-
-
-def _check_reduction(name: str, reduction: str) -> None:
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"{name}={reduction!r} is unknown; choose one of {', '.join(REDUCTIONS)}.")

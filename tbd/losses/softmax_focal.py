@@ -1,11 +1,11 @@
 """Focal loss of softmax classifiers, as a module."""
 
-from typing import Any, get_args
+from typing import Any
 
 from torch import Tensor
 
+from tbd.checks import check_choice, check_not_negative, check_positive
 from tbd.losses.imbalance import QFrom, softmax_focal_loss
-from tbd.losses.ranges import check_at_least_zero, check_choice, check_positive
 from tbd.losses.softmax_loss import SoftmaxLoss
 from tbd.registry import MODELS
 
@@ -42,9 +42,9 @@ class SoftmaxFocalLoss(SoftmaxLoss):
         **common: Any,
     ) -> None:
         super().__init__(class_weight, **common)
-        check_at_least_zero(gamma=gamma)
+        check_not_negative(gamma=gamma)
         check_positive(scale=scale)
-        check_choice(get_args(QFrom), q_from=q_from)
+        check_choice(QFrom, q_from=q_from)
         self.gamma = gamma
         self.scale = scale
         self.q_from: QFrom = q_from

@@ -9,8 +9,9 @@ import torch
 from mmdet.models.losses.utils import weight_reduce_loss
 from torch import Tensor, nn
 
+from tbd.checks import check_choice, check_not_negative
+from tbd.losses.checks import Reduction
 from tbd.losses.class_balance import class_balanced_weights
-from tbd.losses.ranges import check_at_least_zero, check_choice
 
 _IGNORE_INDEX = -100
 
@@ -52,14 +53,14 @@ class SoftmaxLoss(nn.Module):
         avg_non_ignore: bool = False,
     ) -> None:
         super().__init__()
-        check_choice(("none", "mean", "sum"), reduction=reduction)
-        check_at_least_zero(loss_weight=loss_weight)
+        check_choice(Reduction, reduction=reduction)
+        check_not_negative(loss_weight=loss_weight)
         if class_weight is not None:
             if class_counts is not None:
                 raise ValueError(
                     f"class_weight={class_weight} and class_counts={class_counts}: give one of them"
                 )
-            check_at_least_zero(
+            check_not_negative(
                 **{f"class_weight[{i}]": float(value) for i, value in enumerate(class_weight)}
             )
         if ignore_index is not None and not avg_non_ignore and reduction == "mean":
@@ -73,7 +74,7 @@ class SoftmaxLoss(nn.Module):
         self.class_weight = None if class_weight is None else tuple(map(float, class_weight))
         self.awaits_class_counts = isinstance(class_counts, str)
         if isinstance(class_counts, str):
-            check_choice(("auto",), class_counts=class_counts)
+            check_choice(Literal["auto"], class_counts=class_counts)
         elif class_counts is not None:
             self.set_class_counts(class_counts)
         self.reduction = reduction
@@ -107,7 +108,7 @@ class SoftmaxLoss(nn.Module):
     ) -> Tensor:
         """Weigh, mask and average what ``per_sample(logits, target, *features)`` gives."""
         reduction = self.reduction if reduction_override is None else reduction_override
-        check_choice(("none", "mean", "sum"), reduction_override=reduction)
+        check_choice(Reduction, reduction_override=reduction)
         if weight is not None and weight.shape != target.shape:
             raise ValueError(
                 f"weight must have the shape of target {list(target.shape)}, but is "

@@ -1,8 +1,10 @@
 """Layers that bring a student's features to the channels of the teacher's."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 from torch import nn
+
+from tbd.checks import check_choice
 
 AdaptationKind = Literal["auto", "conv1x1", "conv3x3", "conv3x3_relu", "identity"]
 
@@ -25,9 +27,7 @@ def build_adaptation(kind: AdaptationKind, in_channels: int, out_channels: int) 
     Raises:
         ValueError: if ``kind`` is unknown, or ``"identity"`` cannot be used.
     """
-    if kind not in get_args(AdaptationKind):
-        known = ", ".join(get_args(AdaptationKind))
-        raise ValueError(f"adaptation={kind!r} is unknown; choose one of {known}.")
+    check_choice(AdaptationKind, adaptation=kind)
     if kind == "identity" and in_channels != out_channels:
         raise ValueError(
             f"adaptation='identity' needs equal channels, but the student has {in_channels} and "

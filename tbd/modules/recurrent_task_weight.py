@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from tbd.checks import check_at_least_one
 from tbd.precision import at_least_float32, without_autocast
 from tbd.registry import MODELS
 
@@ -52,13 +53,13 @@ class RecurrentTaskWeightGenerator(nn.Module):
         bidirectional: bool = False,
     ) -> None:
         super().__init__()
-        for name, number in (
-            ("num_levels", num_levels),
-            ("hidden_channels", hidden_channels),
-            ("num_layers", num_layers),
-        ):
-            if number < 1:
-                raise ValueError(f"weight_generator: {name}={number} must be at least 1.")
+        check_at_least_one(
+            **{
+                "weight_generator.num_levels": num_levels,
+                "weight_generator.hidden_channels": hidden_channels,
+                "weight_generator.num_layers": num_layers,
+            }
+        )
         self.num_levels = num_levels
         self.rnn = nn.RNN(
             _QUANTITIES,

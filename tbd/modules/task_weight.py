@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from tbd.checks import check_at_least_one
 from tbd.registry import MODELS
 
 
@@ -23,8 +24,7 @@ class TaskWeightGenerator(nn.Module):
 
     def __init__(self, hidden_channels: int = 16) -> None:
         super().__init__()
-        if hidden_channels < 1:
-            raise ValueError(f"hidden_channels={hidden_channels} must be at least 1.")
+        check_at_least_one(hidden_channels=hidden_channels)
         self.fc1 = nn.Linear(4, hidden_channels)
         self.relu = nn.ReLU(inplace=True)
         self.fc2 = nn.Linear(hidden_channels, 2)

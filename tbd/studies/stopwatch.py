@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
+
+from tbd.checks import check_choice
 
 Clock = Literal["wall", "cpu"]
 """``"wall"``: seconds that pass; ``"cpu"``: seconds that all threads of this process compute."""
@@ -20,8 +22,7 @@ def stopwatch(clock: Clock, device: torch.device) -> Callable[[Callable[[], obje
     Raises:
         ValueError: if there is no such clock on the device.
     """
-    if clock not in get_args(Clock):
-        raise ValueError(f"clock={clock!r} is unknown; choose one of {', '.join(get_args(Clock))}.")
+    check_choice(Clock, clock=clock)
     if device.type == "cuda":
         if clock == "cpu":
             raise ValueError("clock='cpu' does not see what a GPU does; use 'wall'.")

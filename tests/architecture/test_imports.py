@@ -19,7 +19,7 @@ LAYERS = (
     ("distill", "evaluation"),
     ("harmony", "visualization"),
     ("predictions", "losses", "modules", "generative", "heads", "datasets"),
-    ("compat", "registry", "precision", "files", "interruption"),
+    ("compat", "registry", "precision", "checks", "files", "interruption"),
     ("foreign_arguments",),
     ("arguments",),
 )

@@ -184,7 +184,7 @@ def test_settings_out_of_range_are_errors():
         ConvAutoEncoder(channels=(4,), strides=(4,))
     with pytest.raises(ValueError, match=r"hidden_sizes=\(\)"):
         VariationalAutoEncoder(hidden_sizes=())
-    with pytest.raises(ValueError, match=r"decoder_variance=0\.0 must be above 0"):
+    with pytest.raises(ValueError, match=r"decoder_variance=0\.0 must be finite and positive"):
         VariationalAutoEncoder(decoder_variance=0.0)
     with pytest.raises(ValueError, match="mode='both'"):
         AutoEncoder()(images(), mode="both")

@@ -132,5 +132,5 @@ def test_half_precision_is_computed_in_float32(dtype):
 
 
 def test_an_unknown_loss_is_an_error():
-    with pytest.raises(ValueError, match="loss='hinge' must be one of vanilla, lsgan"):
+    with pytest.raises(ValueError, match="loss='hinge' is unknown; choose one of vanilla, lsgan"):
         generator_loss(torch.zeros(1), "hinge")

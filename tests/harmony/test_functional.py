@@ -202,7 +202,7 @@ def test_harmony_weight_by_hand_and_without_gradient():
 
 
 def test_shapes_are_not_broadcast():
-    with pytest.raises(ValueError, match=r"p_cls \[2, 1\], p_loc \[2, 3\]"):
+    with pytest.raises(ValueError, match=r"p_cls \[2, 1\] and p_loc \[2, 3\]"):
         harmony_score(torch.zeros(2, 1), torch.zeros(2, 3))
 
 

@@ -4,7 +4,7 @@ from device_waits import DeviceWaits
 from torch import nn
 
 import tbd.losses
-from tbd.losses import ranges
+from tbd.losses import checks
 from tbd.losses.segmentation import SegmentationLoss, select_channel
 from tbd.losses.softmax_loss import SoftmaxLoss
 from tbd.registry import MODELS
@@ -100,7 +100,7 @@ def test_no_loss_waits_for_a_gpu(config, run):
 
 @pytest.mark.parametrize(("config", "run"), CASES)
 def test_checks_that_read_values_would_be_noticed(config, run, monkeypatch):
-    monkeypatch.setattr(ranges, "_ASSERTING_DEVICES", ("cuda",))
+    monkeypatch.setattr(checks, "_ASSERTING_DEVICES", ("cuda",))
     loss = MODELS.build(config)
     with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
         run(loss, "meta")
@@ -133,14 +133,14 @@ def test_what_a_device_asserts_is_what_the_cpu_refuses(config, wrong, monkeypatc
 
     with pytest.raises(ValueError, match="but holds -1"):
         run()
-    monkeypatch.setattr(ranges, "_ASSERTING_DEVICES", ("cpu",))
+    monkeypatch.setattr(checks, "_ASSERTING_DEVICES", ("cpu",))
     with pytest.raises(RuntimeError, match=r"(target|labels|weight) must be (?!.*holds)"):
         run()
 
 
 @pytest.mark.parametrize("config", CLASSIFICATION)
 def test_a_device_asserts_labels_of_classifiers(config, monkeypatch):
-    monkeypatch.setattr(ranges, "_ASSERTING_DEVICES", ("cpu",))
+    monkeypatch.setattr(checks, "_ASSERTING_DEVICES", ("cpu",))
     loss = MODELS.build(config)
     assert isinstance(loss, SoftmaxLoss)
     logits, (labels, *rest) = classification_inputs(loss, "cpu")
@@ -152,7 +152,7 @@ def test_a_device_asserts_labels_of_classifiers(config, monkeypatch):
 @pytest.mark.parametrize("device_asserts", [False, True])
 def test_anomaly_detection_brings_the_message_back(device_asserts, monkeypatch):
     if device_asserts:
-        monkeypatch.setattr(ranges, "_ASSERTING_DEVICES", ("cpu",))
+        monkeypatch.setattr(checks, "_ASSERTING_DEVICES", ("cpu",))
     labels = torch.tensor([0, 7])
     with (
         torch.autograd.detect_anomaly(check_nan=False),
