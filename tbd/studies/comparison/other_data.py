@@ -11,6 +11,7 @@ from mmdet.registry import DATASETS
 from mmengine.config import Config
 
 from tbd.datasets.annotation_check import check_annotations, read_annotations
+from tbd.detectors.classes import describe_difference
 from tbd.files import write_file
 from tbd.studies.comparison.measurement import measure
 from tbd.studies.comparison.runs import Run, read_dict, read_state
@@ -26,7 +27,7 @@ class TestData:
         annotations: The JSON file.
         images: Folder that its ``file_name`` entries are relative to.
         classes: Names of its categories.
-        digest: Stands for the content of the file.
+        digest: Stands for the content of the file and of its images.
         has_masks: Whether every annotation has a segmentation.
     """
 
@@ -72,12 +73,19 @@ def find_test_data(path: str | Path) -> TestData:
     for folder in folders:
         if (folder / names[0]).is_file():
             _check_content(content, file, folder, classes)
-            digest = hashlib.sha256(file.read_bytes()).hexdigest()
-            return TestData(file, folder, classes, digest, has_masks)
+            return TestData(file, folder, classes, _digest(file, folder, names), has_masks)
     looked = ", ".join(map(str, folders))
     raise FileNotFoundError(
         f"--test-data: {names[0]} of {file} is in none of {looked}; put the images beside it."
     )
+
+
+def _digest(file: Path, images: Path, names: Sequence[str]) -> str:
+    # Of two folders with the same annotations, one may hold the images darkened or blurred.
+    digest = hashlib.sha256(file.read_bytes())
+    for name in names:
+        digest.update(hashlib.sha256((images / name).read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def _check_content(
@@ -127,15 +135,18 @@ def options_for(cfg: Config, data: TestData) -> dict[str, Any]:
         Options as for :func:`tbd.engine.load_config`.
 
     Raises:
-        ValueError: The classes differ, or the config evaluates masks and the data has none.
+        ValueError: The classes or their order differ, or the config evaluates masks and the data
+            has none.
     """
     dataset = cfg.test_dataloader.dataset
     metainfo = dict(dataset.get("metainfo") or DATASETS.get(dataset.type).METAINFO)
     classes = tuple(metainfo["classes"])
-    if set(classes) != set(data.classes):
+    difference = describe_difference(data.classes, classes, "the file", "the detector")
+    if difference:
         raise ValueError(
             f"--test-data {data.annotations} has the categories {', '.join(data.classes)}, the "
-            f"detector the classes {', '.join(classes)}; they must be the same."
+            f"detector the classes {', '.join(classes)}: {difference}. Write the categories of the "
+            "file as the detector's classes, in their order, by which MMDetection numbers them."
         )
     pipeline = [dict(step) for step in dataset.pipeline]
     evaluators = cfg.test_evaluator

@@ -12,12 +12,16 @@ import mmdet
 from mmengine.config import Config
 
 from tbd.detectors.model_config import WRAPPER_TYPES
-from tbd.engine.config import config_name
+from tbd.engine.config import DATA_ROOT, config_name
+from tbd.engine.config_options import parse_options
 from tbd.studies.comparison.config_hash import config_hash, teacher_run
 from tbd.studies.comparison.runs import ORIGIN, RUN_FILE, RUN_FORMAT, find_runs, read_state
 from tbd.studies.glossary import GLOSSARY, in_studies
 from tbd.studies.results.checkout import Checkout, read_checkout
 from tbd.studies.results.record import RunRecord, add_records, read_records
+
+# What does not change a config beyond its place: all else, a record does not hold.
+_OPTIONS_OF_PLACE = {DATA_ROOT, "model.teacher_ckpt", "randomness.seed"}
 
 _LOG_FOLDER = re.compile(r"\d{8}_\d{6}")
 _STAMP = re.compile(r"^(?:(\d{4})/)?(\d\d/\d\d \d\d:\d\d:\d\d) - ", re.MULTILINE)
@@ -52,8 +56,8 @@ def collect(
 
     Raises:
         FileNotFoundError: A folder holds no run, or a run has no log.
-        ValueError: The checkout has changes that no commit holds, a config is in no commit, no run
-            is named like ``baseline``, a run's files are damaged, or see
+        ValueError: The checkout has changes that no commit holds, a config is in no commit or was
+            changed by options, no run is named like ``baseline``, a run's files are damaged, or see
             :func:`~tbd.studies.results.record.add_records`.
     """
     checkout = read_checkout(source)
@@ -90,13 +94,20 @@ def read_run(
     Raises:
         FileNotFoundError: The run has no log.
         ValueError: The run was measured under names of metrics that have changed since, its config
-            is in no commit, or one of its files is damaged.
+            is in no commit or was changed by options, or one of its files is damaged.
     """
     state = read_state(folder)
     if state.get("format") != RUN_FORMAT:
         raise ValueError(
             f"{folder} was measured by an older release, whose metrics had other names: run the "
             "comparison again, which measures it again without training."
+        )
+    changed = parse_options(state.get("options", ())).keys() - _OPTIONS_OF_PLACE
+    if changed:
+        raise ValueError(
+            f"{folder} was trained with --cfg-options {' '.join(sorted(changed))}, which its "
+            "record, that names the config alone, would not say. Commit a config that sets them, "
+            "and train that."
         )
     logs = _logs(folder)
     cfg = Config.fromfile(str(folder / Path(state["config"]).name))

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from tbd.files import write_file
 from tbd.studies.gap import Exchange, finished_exchanges, format_gap
 from tbd.studies.gradients import Directions, finished_directions, format_gradients
-from tbd.studies.results.record import RunRecord, read_records
+from tbd.studies.results.record import RunRecord, read_lines, read_records
 
 T = TypeVar("T")
 
@@ -168,7 +168,7 @@ def _read(study: str, file: Path) -> list[Measurement]:
     if not file.is_file():
         return []
     found = []
-    for number, line in enumerate(file.read_text().splitlines(), 1):
+    for number, line in enumerate(read_lines(file), 1):
         try:
             content = json.loads(line)
         except ValueError as error:

@@ -114,7 +114,7 @@ def read_records(path: str | os.PathLike[str]) -> list[RunRecord]:
     records = []
     names = {field.name for field in fields(RunRecord)}
     needed = {field.name for field in fields(RunRecord) if field.default is MISSING}
-    for number, line in enumerate(file.read_text().splitlines(), 1):
+    for number, line in enumerate(read_lines(file), 1):
         try:
             content = json.loads(line)
         except ValueError as error:
@@ -131,6 +131,18 @@ def read_records(path: str | os.PathLike[str]) -> list[RunRecord]:
         records.append(RunRecord(**content | {"metrics": measured}))
     _check(records, str(file))
     return records
+
+
+def read_lines(file: Path) -> list[str]:
+    """Read the lines of a file of records.
+
+    Raises:
+        ValueError: It is no text.
+    """
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is no text in UTF-8, {error}.") from error
 
 
 def add_records(path: str | os.PathLike[str], found: Iterable[RunRecord]) -> int:
@@ -163,12 +175,14 @@ def add_records(path: str | os.PathLike[str], found: Iterable[RunRecord]) -> int
                 f"{_held_against(old)}, and was now found with {_held_against(record)}. Records do "
                 "not change: collect it as it was, --baseline included."
             )
-        elif _differ(old.metrics, record.metrics):
+        elif different := _differences(old.metrics, record.metrics):
+            before = ", ".join(f"{name}={old.metrics[name]}" for name in different)
+            after = ", ".join(f"{name}={record.metrics[name]}" for name in different)
             raise ValueError(
-                f"{record.config}, seed {record.seed}, is recorded in {path} with AP "
-                f"{old.metrics.get('ap')} at commit {old.versions.get('tbd')}, and was now found "
-                f"with AP {record.metrics.get('ap')} at {record.versions.get('tbd')}, from the "
-                "same config. Find out why they differ before recording either."
+                f"{record.config}, seed {record.seed}, is recorded in {path} with {before} at "
+                f"commit {old.versions.get('tbd')}, and was now found with {after} at "
+                f"{record.versions.get('tbd')}, from the same config. Find out why they differ "
+                "before recording either."
             )
     _check([*known, *new], str(path))
     if new:
@@ -177,8 +191,9 @@ def add_records(path: str | os.PathLike[str], found: Iterable[RunRecord]) -> int
     return len(new)
 
 
-def _differ(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
-    return any(one[name] != other[name] for name in one.keys() & other.keys())
+def _differences(one: Mapping[str, float], other: Mapping[str, float]) -> list[str]:
+    """Names of the metrics that both have, with other values."""
+    return [name for name in one if name in other and one[name] != other[name]]
 
 
 def _held_against(record: RunRecord) -> str:

@@ -109,16 +109,21 @@ def compare_records(
             common.
     """
     counted = [record for record in records if record.chooses is choosing]
+    names = dict.fromkeys(record.name for record in counted)
+    for wanted in (name, other):
+        if wanted not in names:
+            kind = "seeds that choose settings" if choosing else "seeds that choose nothing"
+            raise ValueError(
+                f"{wanted} is not recorded from {kind}; there are {', '.join(names) or 'none'}."
+            )
+    both = [record for record in counted if record.name in (name, other)]
     compared = {
-        wanted: metric_by_seed([r for r in counted if r.name == wanted], metric)
+        wanted: metric_by_seed([r for r in both if r.name == wanted], metric, both)
         for wanted in (name, other)
     }
     for wanted, found in compared.items():
         if not found:
-            names = dict.fromkeys(record.name for record in counted)
-            if wanted in names:
-                raise ValueError(f"{wanted} was not measured by {metric}.")
-            raise ValueError(f"{wanted} is not recorded; there are {', '.join(names)}.")
+            raise ValueError(f"{wanted} was not measured by {metric}.")
     found = paired_differences(compared[name], compared[other])
     if not found:
         raise ValueError(f"{name} and {other} have no seed in common.")
@@ -144,11 +149,13 @@ def find_pairs(records: Sequence[RunRecord]) -> list[Pair]:
 
     pairs = []
     for (teacher, baseline), names in held.items():
-        plain = _aps(by_name.get(baseline, []))
-        teacher_aps = list(_aps(by_name.get(teacher or "", [])).values())
+        undistilled = [name for name in (teacher or "", baseline) if name in by_name]
+        among = [run for name in (*undistilled, *names) for run in by_name[name]]
+        plain = _aps(by_name.get(baseline, []), among)
+        teacher_aps = list(_aps(by_name.get(teacher or "", []), among).values())
         teacher_ap = statistics.fmean(teacher_aps) if teacher_aps else None
-        rows = [_plain_row(by_name[name]) for name in (teacher or "", baseline) if name in by_name]
-        rows += [_distilled_row(by_name[name], plain, teacher_ap) for name in names]
+        rows = [_plain_row(by_name[name]) for name in undistilled]
+        rows += [_distilled_row(by_name[name], plain, teacher_ap, among) for name in names]
         pairs.append(Pair(teacher, baseline, tuple(rows)))
     in_pairs = {row.name for pair in pairs for row in pair.rows}
     for name, runs in by_name.items():
@@ -168,10 +175,10 @@ def format_pair(pair: Pair) -> str:
             [
                 f"`{row.name}`",
                 _seeds([run.seed for run in row.runs]),
-                _spread(row, "ap"),
+                _spread(pair, row, "ap"),
                 row.gain.text("+.1f") if row.gain else _DASH,
                 f"{row.gap_closed:.0%}" if row.gap_closed is not None else _DASH,
-                *(_spread(row, key) for key in used),
+                *(_spread(pair, row, key) for key in used),
                 f"{statistics.median(run.wall_seconds for run in row.runs) / 60:.0f}",
             ]
         )
@@ -183,7 +190,7 @@ def format_gains(pair: Pair) -> str:
     seeds = sorted({run.seed for row in pair.rows for run in row.runs})
     lines = [["AP of each run", *(f"seed {seed}" for seed in seeds)]]
     for row in pair.rows:
-        aps = _aps(row.runs)
+        aps = _aps(row.runs, _runs(pair))
         cells = [
             _DASH
             if seed not in aps
@@ -202,13 +209,16 @@ def format_agreement(pair: Pair) -> str:
     if not used:
         return ""
     lines = [["confident detections", *(GLOSSARY[key].title for key in used)]]
-    lines += [[f"`{row.name}`", *(_spread(row, key) for key in used)] for row in pair.rows]
+    lines += [[f"`{row.name}`", *(_spread(pair, row, key) for key in used)] for row in pair.rows]
     return markdown_table(lines)
 
 
 def _used(pair: Pair, keys: Sequence[str]) -> list[str]:
-    runs = [run for row in pair.rows for run in row.runs]
-    return [key for key in keys if any(key in run.metrics for run in runs)]
+    return [key for key in keys if any(key in run.metrics for run in _runs(pair))]
+
+
+def _runs(pair: Pair) -> list[RunRecord]:
+    return [run for row in pair.rows for run in row.runs]
 
 
 def _plain_row(runs: Sequence[RunRecord]) -> Row:
@@ -216,9 +226,12 @@ def _plain_row(runs: Sequence[RunRecord]) -> Row:
 
 
 def _distilled_row(
-    runs: Sequence[RunRecord], plain: dict[int, float], teacher_ap: float | None
+    runs: Sequence[RunRecord],
+    plain: dict[int, float],
+    teacher_ap: float | None,
+    among: Sequence[RunRecord],
 ) -> Row:
-    gains = paired_differences(_aps(runs), plain)
+    gains = paired_differences(_aps(runs, among), plain)
     if not gains:
         return _plain_row(runs)
     gain = mean_interval(list(gains.values()))
@@ -227,28 +240,37 @@ def _distilled_row(
     return Row(runs[0].name, tuple(runs), gains, gain, closed)
 
 
-def _aps(runs: Sequence[RunRecord]) -> dict[int, float]:
-    """Seed → AP; a run without one, because it diverged, counts as 0."""
+def _aps(runs: Sequence[RunRecord], among: Sequence[RunRecord]) -> dict[int, float]:
+    """Seed → AP; a run without one, because it diverged, counts as 0.
+
+    Where none of those that it is shown among has any, they were measured by something else.
+    """
+    if not any("ap" in run.metrics for run in among):
+        return {}
     return {run.seed: run.metrics.get("ap") or 0.0 for run in runs}
 
 
-def metric_by_seed(runs: Sequence[RunRecord], metric: str) -> dict[int, float]:
+def metric_by_seed(
+    runs: Sequence[RunRecord], metric: str, among: Sequence[RunRecord] = ()
+) -> dict[int, float]:
     """Find the value of a metric for each seed.
 
     Args:
         runs: Runs of one config.
         metric: Name out of the glossary.
+        among: Those that they are compared to, they themselves included.
 
     Returns:
-        Seed → value. Runs without it are left out, but for AP: there they count as 0.
+        Seed → value. Runs without it are left out, but for AP, if any of those that they are
+        compared to has one: there they count as 0.
     """
     if metric == "ap":
-        return _aps(runs)
+        return _aps(runs, among or runs)
     return {run.seed: run.metrics[metric] for run in runs if metric in run.metrics}
 
 
-def _spread(row: Row, key: str) -> str:
-    values = list(metric_by_seed(row.runs, key).values())
+def _spread(pair: Pair, row: Row, key: str) -> str:
+    values = list(metric_by_seed(row.runs, key, _runs(pair)).values())
     if not values:
         return _DASH
     # The size of a detector does not vary with the seed.

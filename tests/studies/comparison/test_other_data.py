@@ -72,6 +72,20 @@ def test_other_classes_are_refused(data, cfg):
         options_for(cfg, find_test_data(data))
 
 
+def test_classes_in_another_order_are_refused(data, cfg):
+    change(data, lambda content: content["categories"].reverse())
+    with pytest.raises(ValueError, match="same 3 classes in another order, first at index 0"):
+        options_for(cfg, find_test_data(data))
+
+
+def test_other_images_under_the_same_annotations_are_other_data(data):
+    bright = find_test_data(data)
+    cv2.imwrite(str(data / "images" / "3.png"), np.zeros((64, 64, 3), np.uint8))
+    dark = find_test_data(data)
+    assert dark.digest != bright.digest
+    assert dark.name != bright.name
+
+
 def change(data, edit):
     content = json.loads((data / "all.json").read_text())
     edit(content)

@@ -159,6 +159,17 @@ def test_a_run_that_was_set_aside_is_not_recorded(tmp_path, source):
     assert found.metrics == {"ap": 41.5}
 
 
+def test_a_run_whose_config_was_changed_by_options_is_refused(tmp_path, source):
+    file = run(tmp_path, "plain", 0, PLAIN, ap=1.0) / "run.json"
+    state = json.loads(file.read_text())
+    place = ["data_root=/elsewhere", "randomness.seed=0", "model.teacher_ckpt=big.pth"]
+    file.write_text(json.dumps(state | {"options": [*place, "optim_wrapper.optimizer.lr=0.2"]}))
+    with pytest.raises(ValueError, match=r"--cfg-options optim_wrapper.optimizer.lr, which"):
+        collect([tmp_path / "runs"], tmp_path / "cells.jsonl", source, "one core")
+    file.write_text(json.dumps(state | {"options": place}))
+    assert collect([tmp_path / "runs"], tmp_path / "cells.jsonl", source, "one core") == (1, [])
+
+
 def test_metrics_under_older_names_are_refused(tmp_path, source):
     file = run(tmp_path, "plain", 0, PLAIN, ap=1.0) / "run.json"
     file.write_text(file.read_text().replace(f'"format": {RUN_FORMAT}', '"format": 0'))

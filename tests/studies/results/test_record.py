@@ -28,7 +28,7 @@ def test_another_result_of_a_recorded_run_is_refused(tmp_path):
     path = tmp_path / "set.jsonl"
     add_records(path, [record("plain", 1, 40.0)])
     before = path.read_text()
-    with pytest.raises(ValueError, match=r"plain.py, seed 1.*AP 40\.0.*AP 43\.0"):
+    with pytest.raises(ValueError, match=r"plain.py, seed 1.*ap=40\.0.*ap=43\.0"):
         add_records(path, [record("plain", 1, 43.0)])
     assert path.read_text() == before
 
@@ -39,7 +39,7 @@ def test_what_only_one_of_two_measured_is_no_difference(tmp_path):
     before = path.read_text()
     assert add_records(path, [record("plain", 0, 40.0, harmonious=12.5)]) == 0
     assert path.read_text() == before
-    with pytest.raises(ValueError, match="seed 0, is recorded"):
+    with pytest.raises(ValueError, match=r"with pearson=0\.5 at .* with pearson=0\.6 at"):
         add_records(path, [record("plain", 0, 40.0, pearson=0.6)])
 
 
@@ -61,6 +61,12 @@ def test_a_run_that_is_found_twice_is_refused(tmp_path):
     with pytest.raises(ValueError, match="plain, seed 3, is there twice"):
         add_records(tmp_path / "set.jsonl", [record("plain", 3, 40.0), record("plain", 3, 40.0)])
     assert not (tmp_path / "set.jsonl").exists()
+
+
+def test_what_is_no_text_is_named(tmp_path):
+    (tmp_path / "set.jsonl").write_bytes(b"\xff\xfe{}")
+    with pytest.raises(ValueError, match=r"set\.jsonl is no text in UTF-8"):
+        read_records(tmp_path / "set.jsonl")
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_two_configs_are_compared_on_the_seeds_that_both_have():
     expected = stats.ttest_rel([49.9, 48.8], [45.0, 48.0]).confidence_interval(0.95)
     assert (gain.low, gain.high) == pytest.approx(tuple(expected))
     assert (gain.count, higher) == (2, 2)
-    with pytest.raises(ValueError, match="cwd is not recorded; there are teacher, plain"):
+    with pytest.raises(ValueError, match=r"cwd is not recorded .* are teacher, plain"):
         compare_records(others, "tbd", "cwd")
     with pytest.raises(ValueError, match="no seed in common"):
         compare_records(others, "hd", "alone")
@@ -63,6 +63,25 @@ def test_order_of_the_records_does_not_matter_for_the_pairing():
 def test_a_run_without_an_ap_counts_as_zero():
     records = [record("plain", 0, 40.0), record("x", 0, baseline="plain", teacher="t")]
     assert find_pairs(records)[0].rows[1].gain.mean == -40.0
+
+
+def test_an_ap_that_nobody_measured_is_not_zero():
+    masks = [
+        record("plain", 0, mask_ap=30.0, ap_rare=1.0),
+        record("tbd", 0, baseline="plain", teacher="t", mask_ap=33.0),
+    ]
+    boxes = [record("a", 0, 40.0), record("b", 0, 41.0, baseline="a", teacher="t")]
+    pair, other = find_pairs([*masks, *boxes])
+    plain, tbd = (
+        [cell.strip() for cell in line.split("|")[3:6]]
+        for line in format_pair(pair).splitlines()[2:]
+    )
+    assert plain == tbd == ["–", "–", "–"]
+    assert "0.0" not in format_gains(pair)
+    assert other.rows[1].gain.mean == 1.0
+    with pytest.raises(ValueError, match="tbd was not measured by ap"):
+        compare_records(masks, "tbd", "plain")
+    assert compare_records(masks, "tbd", "plain", "mask_ap")[0].mean == 3.0
 
 
 def test_mean_and_gain_count_a_run_without_an_ap_alike():
@@ -158,5 +177,7 @@ def test_two_configs_are_compared_by_any_metric_and_on_either_kind_of_seeds():
     assert (gain.mean, gain.count, higher) == (pytest.approx(-98.5), 2, 0)
     with pytest.raises(ValueError, match="c was not measured by ap_rare"):
         compare_records(records, "a", "c", "ap_rare")
-    with pytest.raises(ValueError, match="c is not recorded; there are a, b"):
+    with pytest.raises(ValueError, match=r"c is not recorded from seeds that choose .* are a, b"):
         compare_records(records, "a", "c", choosing=True)
+    with pytest.raises(ValueError, match=r"a is not recorded from .* there are none"):
+        compare_records([], "a", "c", choosing=True)
