@@ -20,7 +20,7 @@ from tbd.distill.term import DistillationTerm
 from tbd.distill.view import View
 from tbd.modules import AdaptationKind, build_adaptation
 from tbd.precision import at_least_float32
-from tbd.predictions import DensePredictions, binary_class_rows, prediction_rows
+from tbd.predictions import DensePredictions, binary_class_rows, regression_rows
 from tbd.registry import MODELS
 
 EPS = 1e-6
@@ -266,10 +266,8 @@ class CrossHeadDistillation(DistillationTerm):
         if own.encoding != "bins":
             boxes, boxes_t = (side.boxes[level].flatten(0, 1) for side in (crossed, own))
             return box_overlap_loss(boxes, boxes_t, self.box_overlap)
-        anchors = own.cls_logits[level].shape[1] // (own.num_classes + int(own.background))
-        width = own.regression[level].shape[1] // anchors
         sides, sides_t = (
-            prediction_rows(side.regression[level], width).flatten(0, 1).view(-1, width // 4)
+            regression_rows(side, level).unflatten(2, (4, -1)).flatten(0, 2)
             for side in (crossed, own)
         )
         divergence = softmax_divergence(sides, sides_t, self.temperature).sum(dim=1)

@@ -14,7 +14,7 @@ from tbd.distill.reduction import normalizer
 from tbd.distill.spec import DetectorSpec
 from tbd.distill.term import DistillationTerm
 from tbd.distill.view import View
-from tbd.predictions import DensePredictions, binary_class_rows, prediction_rows
+from tbd.predictions import DensePredictions, binary_class_rows, regression_rows
 from tbd.registry import MODELS
 
 IMAGES = 2
@@ -155,16 +155,7 @@ class LocalizationDistillation(DistillationTerm):
                 student.boxes[level][chosen], teacher.boxes[level][chosen], "giou"
             )
         sides = [
-            prediction_rows(side.regression[level], _width(side, level))[chosen]
-            .unflatten(1, (4, -1))
-            .flatten(0, 1)
+            regression_rows(side, level)[chosen].unflatten(1, (4, -1)).flatten(0, 1)
             for side in (student, teacher)
         ]
         return bin_distribution_loss(sides[0], sides[1], self.temperature).view(-1, 4).mean(dim=1)
-
-
-def _width(predictions: DensePredictions, level: int) -> int:
-    """Numbers regressed for a prediction."""
-    classes = predictions.num_classes + int(predictions.background)
-    anchors = predictions.cls_logits[level].shape[1] // classes
-    return predictions.regression[level].shape[1] // anchors

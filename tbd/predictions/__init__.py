@@ -11,7 +11,6 @@ from tbd.predictions.anchor_delta import AnchorDeltaAdapter
 from tbd.predictions.anchor_quality import AnchorQualityAdapter, PAAAdapter
 from tbd.predictions.bucketing import BucketingAdapter
 from tbd.predictions.center_size import CenterNetAdapter, YOLOXAdapter
-from tbd.predictions.class_rows import binary_class_rows, binary_logits, class_rows
 from tbd.predictions.dense import DensePredictions, Encoding
 from tbd.predictions.distance import DistanceAdapter, FCOSAdapter
 from tbd.predictions.distribution import DistributionAdapter
@@ -21,6 +20,7 @@ from tbd.predictions.prior import PriorAdapter
 from tbd.predictions.queries import QueryPredictions, QueryReader
 from tbd.predictions.reppoints import RepPointsAdapter
 from tbd.predictions.roi import RoIPredictions, check_box_head, no_predictions, read_box_head
+from tbd.predictions.rows import binary_class_rows, binary_logits, class_rows, regression_rows
 from tbd.predictions.tood import TOODAdapter
 from tbd.predictions.towers import HeadFeatures, HeadTowers, RunnableHead
 from tbd.predictions.yolact import YOLACTAdapter
@@ -62,4 +62,5 @@ __all__ = [
     "prediction_rows",
     "read_box_head",
     "register_adapter",
+    "regression_rows",
 ]

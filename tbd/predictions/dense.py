@@ -77,6 +77,11 @@ class DensePredictions:
         self.encoding = encoding
         self._decode = decode
 
+    @property
+    def cls_channels(self) -> int:
+        """Class logits of one prediction, C: one for each class, and one for the background."""
+        return self.num_classes + int(self.background)
+
     def select(self, levels: Sequence[int]) -> "DensePredictions":
         """Keep some of the levels, in the order given; boxes are still decoded but once."""
         return DensePredictions(
@@ -93,10 +98,9 @@ class DensePredictions:
     def select_classes(self, classes: Sequence[int]) -> "DensePredictions":
         """Keep the logits of some of the classes, in the order given, and of the background."""
         kept = [*classes, self.num_classes] if self.background else list(classes)
-        width = self.num_classes + int(self.background)
         return DensePredictions(
             [
-                level.unflatten(1, (-1, width))[:, :, kept].flatten(1, 2)
+                level.unflatten(1, (-1, self.cls_channels))[:, :, kept].flatten(1, 2)
                 for level in self.cls_logits
             ],
             len(classes),

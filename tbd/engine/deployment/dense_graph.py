@@ -28,7 +28,13 @@ from tbd.engine.deployment.postprocessing import (
     join,
     without_small,
 )
-from tbd.predictions import DensePredictions, build_adapter, find_dense_head, prediction_rows
+from tbd.predictions import (
+    DensePredictions,
+    build_adapter,
+    class_rows,
+    find_dense_head,
+    prediction_rows,
+)
 
 # With YOLOX, whose config names no number.
 _USUAL_LIMIT = 300
@@ -51,10 +57,9 @@ class LevelScores:
 
 def level_scores(predictions: DensePredictions) -> list[LevelScores]:
     """Probabilities of every level, rows in the order of the boxes."""
-    width = predictions.num_classes + int(predictions.background)
     found = []
-    for level, logits in enumerate(predictions.cls_logits):
-        rows = prediction_rows(logits, width)
+    for level in range(len(predictions.cls_logits)):
+        rows = class_rows(predictions, level)
         classes = rows.softmax(dim=-1)[..., :-1] if predictions.background else rows.sigmoid()
         quality, ranking = None, classes
         if predictions.quality is not None:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tbd.predictions import DensePredictions, binary_class_rows, class_rows
+from tbd.predictions import DensePredictions, binary_class_rows, class_rows, regression_rows
 
 
 def predictions(background):
@@ -22,6 +22,14 @@ def test_rows_are_in_the_order_of_row_column_and_anchor(background):
             for anchor in range(2):
                 expected = dense.cls_logits[0][:, anchor * width : (anchor + 1) * width, y, x]
                 assert rows[:, (y * 3 + x) * 2 + anchor].equal(expected)
+
+
+def test_regression_is_in_the_order_of_the_boxes_whatever_its_width():
+    raw = torch.arange(2 * 2 * 8 * 2 * 3, dtype=torch.float64).view(2, 16, 2, 3)
+    dense = DensePredictions([torch.zeros(2, 8, 2, 3)], 3, list, True, regression=[raw])
+    rows = regression_rows(dense, 0)
+    assert rows.shape == (2, 2 * 3 * 2, 8)
+    assert rows[1, (1 * 3 + 2) * 2 + 1].equal(raw[1, 8:, 1, 2])
 
 
 def test_binary_logits_are_those_of_the_probabilities():

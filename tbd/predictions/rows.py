@@ -1,4 +1,4 @@
-"""Class logits of dense predictions, one row per prediction."""
+"""What a dense head gives for each prediction: its class logits and its regression, row by row."""
 
 from torch import Tensor
 
@@ -12,9 +12,17 @@ def class_rows(predictions: DensePredictions, level: int) -> Tensor:
 
     Rows are in the order of the boxes, at least float32.
     """
-    return prediction_rows(
-        predictions.cls_logits[level], predictions.num_classes + int(predictions.background)
-    )
+    return prediction_rows(predictions.cls_logits[level], predictions.cls_channels)
+
+
+def regression_rows(predictions: DensePredictions, level: int) -> Tensor:
+    """What was regressed on a level [N, H·W·A, R], of distributions the side outermost.
+
+    Rows are in the order of the boxes, at least float32.
+    """
+    anchors = predictions.cls_logits[level].shape[1] // predictions.cls_channels
+    regression = predictions.regression[level]
+    return prediction_rows(regression, regression.shape[1] // anchors)
 
 
 def binary_class_rows(predictions: DensePredictions, level: int) -> Tensor:
