@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from tbd.checks import check_choice, check_not_negative
-from tbd.distill.correspondence import check_classes, check_correspondence, heads_of
+from tbd.distill.correspondence import check_class_scores
 from tbd.distill.object_regions import object_regions
 from tbd.distill.prediction_losses import (
     BoxOverlap,
@@ -61,10 +61,7 @@ class BinaryClassificationDistillation(DistillationTerm):
 
     def connect(self, student: DetectorSpec, teacher: DetectorSpec) -> None:
         """Check that the predictions and the classes of both heads correspond."""
-        check_classes(student, teacher)
-        # The only class of an RPN is the object.
-        self.compares_classes = heads_of(student, teacher)[0].num_classes > 1
-        check_correspondence(student, teacher, same_priors=False)
+        self.compares_classes = check_class_scores(student, teacher)
         self._student = student
 
     def describe(self) -> str:

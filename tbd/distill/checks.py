@@ -29,3 +29,22 @@ def check_feature_maps(feat_s: Tensor, feat_t: Tensor) -> None:
             f"feat_s {list(feat_s.shape)} and feat_t {list(feat_t.shape)} must have one shape "
             "[N, C, H, W]."
         )
+
+
+def check_location_maps(features: Tensor, **maps: Tensor) -> None:
+    """Make sure that maps, given by name, have one value for each location of features.
+
+    Args:
+        features: Features, or logits [N, C, H, W].
+        **maps: The maps, which must be [N, H, W].
+
+    Raises:
+        ValueError: if one is not, naming it and both shapes.
+    """
+    expected = [len(features), *features.shape[2:]]
+    for name, found in maps.items():
+        if list(found.shape) != expected:
+            raise ValueError(
+                f"{name} {list(found.shape)} must be {expected}, one value for each location of "
+                f"{list(features.shape)}."
+            )

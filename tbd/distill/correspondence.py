@@ -52,6 +52,20 @@ def check_classes(student: DetectorSpec, teacher: DetectorSpec) -> None:
     check_class_counts(head_s.type, head_s.num_classes, head_t.type, head_t.num_classes)
 
 
+def check_class_scores(student: DetectorSpec, teacher: DetectorSpec) -> bool:
+    """Make sure that the same index means the same class of the same prediction in both heads.
+
+    Returns:
+        Whether classes are compared. The only score of an RPN is that of an object, whatever it is.
+
+    Raises:
+        ValueError: if it does not, naming both heads and what would do.
+    """
+    check_classes(student, teacher)
+    check_correspondence(student, teacher, same_priors=False)
+    return heads_of(student, teacher)[0].num_classes > 1
+
+
 def check_class_counts(type_s: str, count_s: int, type_t: str, count_t: int) -> None:
     """Make sure that two heads tell apart as many classes.
 

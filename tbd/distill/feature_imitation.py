@@ -7,7 +7,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from tbd.checks import check_choice, check_not_negative
-from tbd.distill.checks import check_feature_maps, check_has_effect
+from tbd.distill.checks import check_feature_maps, check_has_effect, check_location_maps
 from tbd.distill.feature_term import FeatureTerm
 from tbd.distill.gt_masks import background_masks, near_object_masks, object_masks
 from tbd.distill.reduction import normalizer
@@ -45,16 +45,12 @@ def imitation_loss(
         ValueError: if the shapes are not as above.
     """
     check_feature_maps(feat_s, feat_t)
-    batch, channels, height, width = feat_t.shape
-    if mask.shape != (batch, height, width):
-        raise ValueError(
-            f"mask {list(mask.shape)} must be {[batch, height, width]} as the features are."
-        )
+    check_location_maps(feat_t, mask=mask)
     feat_s, feat_t = at_least_float32(feat_s), at_least_float32(feat_t)
     mask = mask.detach().to(feat_s.dtype)
     squared = (mask * (feat_s - feat_t.detach()).square().sum(dim=1)).sum()
     if channel_reduction == "mean":
-        squared = squared / channels
+        squared = squared / feat_t.shape[1]
     return squared / (2 * normalizer(mask.sum(), 1.0))
 
 

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from tbd.checks import check_not_negative
-from tbd.distill.checks import check_feature_maps
-from tbd.distill.correspondence import check_classes, check_correspondence, heads_of
+from tbd.distill.checks import check_feature_maps, check_location_maps
+from tbd.distill.correspondence import check_class_scores, heads_of
 from tbd.distill.feature_term import FeatureTerm
 from tbd.distill.reduction import normalizer
 from tbd.distill.score_maps import score_maps
@@ -40,11 +40,7 @@ def richness_classification_loss(logits_s: Tensor, logits_t: Tensor, score: Tens
         ValueError: if the shapes are not as above.
     """
     check_feature_maps(logits_s, logits_t)
-    batch, _, height, width = logits_t.shape
-    if score.shape != (batch, height, width):
-        raise ValueError(
-            f"score {list(score.shape)} must be {[batch, height, width]} as the logits are."
-        )
+    check_location_maps(logits_t, score=score)
     target = at_least_float32(logits_t.detach()).sigmoid()
     entropy = binary_cross_entropy_with_logits(
         at_least_float32(logits_s), target, reduction="none"
@@ -107,10 +103,7 @@ class FeatureRichnessDistillation(FeatureTerm):
                 correspond, or are those of a softmax.
         """
         if self.cls_weight > 0:
-            check_classes(student, teacher)
-            # The only class of an RPN is the object.
-            self.compares_classes = heads_of(student, teacher)[0].num_classes > 1
-            check_correspondence(student, teacher, same_priors=False)
+            self.compares_classes = check_class_scores(student, teacher)
             for head in heads_of(student, teacher):
                 if head.background:
                     raise ValueError(

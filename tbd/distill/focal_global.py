@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tbd.checks import check_not_negative, check_positive
 from tbd.distill.attention import channel_attention, spatial_attention
-from tbd.distill.checks import check_feature_maps
+from tbd.distill.checks import check_feature_maps, check_location_maps
 from tbd.distill.feature_term import FeatureTerm
 from tbd.distill.gt_masks import ScaledMasks, scaled_masks
 from tbd.distill.spec import DetectorSpec
@@ -42,19 +42,14 @@ def focal_feature_loss(
         ValueError: if the shapes are not as above.
     """
     check_feature_maps(feat_s, feat_t)
-    batch, _, height, width = feat_t.shape
-    if not foreground.shape == background.shape == (batch, height, width):
-        raise ValueError(
-            f"foreground {list(foreground.shape)} and background {list(background.shape)} must be "
-            f"{[batch, height, width]} as the features are."
-        )
+    check_location_maps(feat_t, foreground=foreground, background=background)
     feat_s, feat_t = at_least_float32(feat_s), at_least_float32(feat_t).detach()
     channels = channel_attention(feat_t, temperature)
     difference = torch.einsum("nchw,nc->nhw", (feat_t - feat_s).square(), channels)
     difference = difference * spatial_attention(feat_t, temperature)
     return (
-        (foreground.detach() * difference).sum() / batch,
-        (background.detach() * difference).sum() / batch,
+        (foreground.detach() * difference).sum() / len(feat_s),
+        (background.detach() * difference).sum() / len(feat_s),
     )
 
 

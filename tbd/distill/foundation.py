@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, interpolate
 
+from tbd.distill.checks import check_feature_maps, check_location_maps
 from tbd.distill.ground_truth import GroundTruth
 from tbd.distill.reduction import normalizer
 from tbd.distill.spec import DetectorSpec, InputSpec
@@ -34,11 +35,8 @@ def cosine_feature_loss(feat_s: Tensor, feat_t: Tensor, weight: Tensor) -> Tenso
     Raises:
         ValueError: if the shapes are not as above.
     """
-    if feat_s.shape != feat_t.shape or weight.shape != (len(feat_s), *feat_s.shape[2:]):
-        raise ValueError(
-            f"feat_s {list(feat_s.shape)} and feat_t {list(feat_t.shape)} must have one shape "
-            f"[N, C, H, W], and weight {list(weight.shape)} be [N, H, W]."
-        )
+    check_feature_maps(feat_s, feat_t)
+    check_location_maps(feat_t, weight=weight)
     feat_s, feat_t, weight = (at_least_float32(each) for each in (feat_s, feat_t, weight))
     distance = 1 - cosine_similarity(feat_s, feat_t.detach(), dim=1)
     return (weight * distance).sum() / normalizer(weight.sum(), 1.0)

@@ -8,7 +8,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from tbd.checks import check_choice, check_not_negative, check_positive, check_same_shape
 from tbd.distill.checks import check_has_effect
-from tbd.distill.correspondence import check_classes, check_correspondence, heads_of
+from tbd.distill.correspondence import check_class_scores, heads_of
 from tbd.distill.object_regions import object_regions
 from tbd.distill.prediction_losses import quality_focal_distillation_loss, softmax_divergence
 from tbd.distill.reduction import normalizer
@@ -134,10 +134,7 @@ class LogitDistillation(DistillationTerm):
     def connect(self, student: DetectorSpec, teacher: DetectorSpec) -> None:
         """Check that the predictions and the classes of both heads correspond."""
         head_s, head_t = heads_of(student, teacher)
-        check_classes(student, teacher)
-        # The only class of an RPN is the object.
-        self.compares_classes = heads_of(student, teacher)[0].num_classes > 1
-        check_correspondence(student, teacher, same_priors=False)
+        self.compares_classes = check_class_scores(student, teacher)
         if self.kind == "softmax":
             names = [
                 f"{head.type} {'with' if head.background else 'without'} a background class"

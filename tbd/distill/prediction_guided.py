@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tbd.checks import check_at_least_one, check_fraction, check_not_negative, check_positive
 from tbd.distill.attention import local_channel_attention, spatial_attention
-from tbd.distill.checks import check_feature_maps
+from tbd.distill.checks import check_feature_maps, check_location_maps
 from tbd.distill.correspondence import check_classes, heads_of
 from tbd.distill.key_regions import key_regions
 from tbd.distill.reduction import normalizer
@@ -45,8 +45,7 @@ def guided_classification_loss(
         ValueError: if the shapes are not as above.
     """
     check_feature_maps(feat_s, feat_t)
-    _check_mask(foreground, feat_t)
-    _check_mask(background, feat_t)
+    check_location_maps(feat_t, foreground=foreground, background=background)
     feat_s, feat_t = at_least_float32(feat_s), at_least_float32(feat_t).detach()
     spatial, channels = (
         attention(feat_t, temperature) for attention in (spatial_attention, local_channel_attention)
@@ -85,7 +84,7 @@ def guided_box_loss(
         ValueError: if the shapes are not as above.
     """
     check_feature_maps(feat_s, feat_t)
-    _check_mask(foreground, feat_t)
+    check_location_maps(feat_t, foreground=foreground)
     feat_s, feat_t = at_least_float32(feat_s), at_least_float32(feat_t).detach()
     foreground = at_least_float32(foreground.detach())
     channels_s, channels_t = (
@@ -275,9 +274,3 @@ def _channels(towers: TowerSpec | None, depth: int, role: str) -> tuple[int, int
             f"set depth to at most {shortest}."
         )
     return towers.cls_channels[depth - 1], towers.reg_channels[depth - 1]
-
-
-def _check_mask(mask: Tensor, features: Tensor) -> None:
-    expected = [len(features), *features.shape[2:]]
-    if list(mask.shape) != expected:
-        raise ValueError(f"mask {list(mask.shape)} must be {expected} as the features are.")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from tbd.distill.checks import check_feature_maps
+from tbd.distill.checks import check_feature_maps, check_location_maps
 from tbd.distill.feature_term import FeatureTerm
 from tbd.distill.reduction import normalizer
 from tbd.distill.score_maps import score_maps
@@ -35,11 +35,7 @@ def score_weighted_feature_loss(feat_s: Tensor, feat_t: Tensor, score: Tensor) -
         ValueError: if the shapes are not as above.
     """
     check_feature_maps(feat_s, feat_t)
-    batch, _, height, width = feat_t.shape
-    if score.shape != (batch, height, width):
-        raise ValueError(
-            f"score {list(score.shape)} must be {[batch, height, width]} as the features are."
-        )
+    check_location_maps(feat_t, score=score)
     feat_s, feat_t = at_least_float32(feat_s), at_least_float32(feat_t)
     score = score.detach().to(feat_s.dtype)
     squared = (feat_s - feat_t.detach()).square().mean(dim=1)

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tbd.checks import check_at_least_one, check_same_shape
-from tbd.distill.checks import check_has_effect
+from tbd.checks import check_at_least_one
+from tbd.distill.checks import check_feature_maps, check_has_effect, check_location_maps
 from tbd.distill.harmony_maps import harmony_maps
 from tbd.distill.reduction import normalizer
 from tbd.distill.spec import DetectorSpec
@@ -51,15 +51,12 @@ def task_decoupled_feature_loss(
     Raises:
         ValueError: if the shapes are not as above.
     """
-    batch, _, height, width = feat_t.shape
-    check_same_shape(feat_s=feat_s, feat_t=feat_t)
-    if not cls_mask.shape == loc_mask.shape == (batch, height, width):
+    check_feature_maps(feat_s, feat_t)
+    check_location_maps(feat_t, cls_mask=cls_mask, loc_mask=loc_mask)
+    if task_weights.shape != (len(feat_t), 2):
         raise ValueError(
-            f"cls_mask {list(cls_mask.shape)} and loc_mask {list(loc_mask.shape)} must be "
-            f"{[batch, height, width]} as the features are."
+            f"task_weights must be [{len(feat_t)}, 2], not {list(task_weights.shape)}."
         )
-    if task_weights.shape != (batch, 2):
-        raise ValueError(f"task_weights must be [{batch}, 2], not {list(task_weights.shape)}.")
     feat_s, feat_t = at_least_float32(feat_s), at_least_float32(feat_t)
     difference = (feat_t.detach() - feat_s).square().mean(dim=1)
     losses = []

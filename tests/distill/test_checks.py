@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tbd.distill.checks import check_feature_maps, check_has_effect
+from tbd.distill.checks import check_feature_maps, check_has_effect, check_location_maps
 
 
 def test_settings_without_effect_are_refused_by_name():
@@ -14,3 +14,11 @@ def test_settings_without_effect_are_refused_by_name():
 def test_features_that_would_be_broadcast_are_refused(shape):
     with pytest.raises(ValueError, match="must have one shape"):
         check_feature_maps(torch.zeros(shape), torch.zeros(1, 2, 3, 3))
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (1, 4, 3), (2, 1, 4, 3)])
+def test_maps_that_have_not_one_value_for_each_location_are_refused_by_name(shape):
+    features = torch.zeros(2, 8, 4, 3)
+    check_location_maps(features, mask=torch.zeros(2, 4, 3))
+    with pytest.raises(ValueError, match=r"score \[.*\] must be \[2, 4, 3\], one value for each"):
+        check_location_maps(features, mask=torch.zeros(2, 4, 3), score=torch.zeros(shape))
