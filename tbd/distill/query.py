@@ -1,6 +1,7 @@
 """Distillation of what decoders of queries predict (DETRDistill)."""
 
 import math
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -212,44 +213,7 @@ class QueryDistillation(DistillationTerm):
         ``loss_feature``; with ``matching="joint"`` the first three are those of
         all queries.
         """
-        queries_s, queries_t = student.queries, teacher.queries
-        assert queries_s is not None
-        assert queries_t is not None
-        softmax = queries_s.background and queries_t.background
-        logits_s, logits_t = (_class_logits(q, softmax) for q in (queries_s, queries_t))
-        boxes_s, boxes_t = (at_least_float32(q.centers_and_sizes) for q in (queries_s, queries_t))
-        split = self.matching == "split"
-        if not split:
-            inside = bbox_cxcywh_to_xyxy(boxes_t).clamp(min=0, max=1)
-            boxes_t = bbox_xyxy_to_cxcywh(inside)
-        positive, negative = [], []
-        counts = [0, 0]
-        layers_s, layers_t = len(logits_s), len(logits_t)
-        for layer in range(layers_s):
-            layer_t = math.ceil((layer + 1) * layers_t / layers_s) - 1
-            for image in range(logits_s.shape[1]):
-                rows_s = _Rows(logits_s[layer, image], boxes_s[layer, image], softmax)
-                rows_t = _Rows(logits_t[layer_t, image], boxes_t[layer_t, image], softmax)
-                if split:
-                    is_positive = self._positives(queries_t, layer_t, image, teacher)
-                    taught = rows_t.select(is_positive)
-                else:
-                    taught = rows_t
-                found = self._pair_losses(rows_s, taught, self.weights)
-                positive.append(found.sum(dim=0))
-                counts[0] += len(found)
-                if split and self.negative_weight:
-                    boxes_only = self.weights._replace(cls=0.0)
-                    found = self._pair_losses(rows_s, rows_t.select(~is_positive), boxes_only)
-                    negative.append(found.sum(dim=0))
-                    counts[1] += len(found)
-        # Layers are summed, so that pairs are counted per layer.
-        pairs = [normalizer(boxes_s.new_tensor(float(count) / layers_s), 1.0) for count in counts]
-        cls, l1, giou = self.loss_weight * torch.stack(positive).sum(dim=0) / pairs[0]
-        losses = {"loss_cls": cls, "loss_l1": l1, "loss_giou": giou}
-        if negative:
-            total = torch.stack(negative).sum() / pairs[1]
-            losses["loss_negative"] = self.loss_weight * self.negative_weight * total
+        losses = self._query_losses(student, teacher)
         if self.feature_weight:
             looks = self._looks(teacher)
             features = [
@@ -261,6 +225,40 @@ class QueryDistillation(DistillationTerm):
             ]
             losses["loss_feature"] = (
                 self.loss_weight * self.feature_weight * torch.stack(features).sum()
+            )
+        return losses
+
+    def _query_losses(self, student: View, teacher: View) -> dict[str, Tensor]:
+        """The losses of matched queries, layer by layer and image by image."""
+        queries_s, queries_t = student.queries, teacher.queries
+        assert queries_s is not None
+        assert queries_t is not None
+        softmax = queries_s.background and queries_t.background
+        joint = self.matching == "joint"
+        rows_s = _rows_of(queries_s, softmax)
+        rows_t = _rows_of(queries_t, softmax, inside=joint)
+        boxes_only = self.weights._replace(cls=0.0)
+        # The losses of the pairs of a layer and an image.
+        positive, negative = [], []
+        for layer, images_s in enumerate(rows_s):
+            layer_t = math.ceil((layer + 1) * len(rows_t) / len(rows_s)) - 1
+            for image, (row_s, row_t) in enumerate(zip(images_s, rows_t[layer_t], strict=True)):
+                if joint:
+                    positive.append(self._pair_losses(row_s, row_t, self.weights))
+                    continue
+                is_positive = self._positives(queries_t, layer_t, image, teacher)
+                taught = row_t.select(is_positive)
+                positive.append(self._pair_losses(row_s, taught, self.weights))
+                if self.negative_weight:
+                    rest = row_t.select(~is_positive)
+                    negative.append(self._pair_losses(row_s, rest, boxes_only))
+        total, pairs = _sum_and_count(positive, len(rows_s))
+        cls, l1, giou = self.loss_weight * total.sum(dim=0) / pairs
+        losses = {"loss_cls": cls, "loss_l1": l1, "loss_giou": giou}
+        if negative:
+            total, pairs = _sum_and_count(negative, len(rows_s))
+            losses["loss_negative"] = (
+                self.loss_weight * self.negative_weight * (total.sum() / pairs)
             )
         return losses
 
@@ -326,6 +324,30 @@ class _Rows(NamedTuple):
         return logsigmoid(self.logits), logsigmoid(-self.logits)
 
 
+def _rows_of(queries: QueryPredictions, softmax: bool, inside: bool = False) -> list[list[_Rows]]:
+    """Rows of each layer and image, with boxes cut off at the edges of the image if asked for."""
+    logits = at_least_float32(queries.cls_logits)
+    if queries.background and not softmax:
+        logits = binary_logits(logits)
+    boxes = at_least_float32(queries.centers_and_sizes)
+    if inside:
+        boxes = bbox_xyxy_to_cxcywh(bbox_cxcywh_to_xyxy(boxes).clamp(min=0, max=1))
+    return [
+        [_Rows(*of_image, softmax) for of_image in zip(*of_layer, strict=True)]
+        for of_layer in zip(logits, boxes, strict=True)
+    ]
+
+
+def _sum_and_count(found: Sequence[Tensor], layers: int) -> tuple[Tensor, Tensor]:
+    """Losses of pairs summed over each layer and image [L·N, 3], and the number of pairs.
+
+    Layers are summed, so the number is that of pairs per layer: its mean over the ranks, at
+    least 1.
+    """
+    count = found[0].new_tensor(sum(map(len, found)) / layers)
+    return torch.stack([losses.sum(dim=0) for losses in found]), normalizer(count, 1.0)
+
+
 def _divergence(teacher: _Rows, student: _Rows) -> Tensor:
     """KL of the student's classes from the teacher's, row by row [Q]."""
     return sum(  # type: ignore[return-value]
@@ -358,12 +380,6 @@ def _match(cost: Tensor) -> tuple[Tensor, Tensor]:
     finite = cost.detach().nan_to_num(nan=WORST, posinf=WORST, neginf=-WORST)
     rows, columns = linear_sum_assignment(finite.cpu().numpy())
     return torch.from_numpy(rows).to(cost.device), torch.from_numpy(columns).to(cost.device)
-
-
-def _class_logits(queries: QueryPredictions, softmax: bool) -> Tensor:
-    """Logits [L, N, Q, C] of the softmax with the background, or of each class against all else."""
-    logits = at_least_float32(queries.cls_logits)
-    return binary_logits(logits) if queries.background and not softmax else logits
 
 
 def _probability(queries: QueryPredictions) -> Tensor:
