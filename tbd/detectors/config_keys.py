@@ -16,7 +16,27 @@ from tbd.foreign_arguments import check_parts
 
 # Settings that are plain dicts, read key by key, so that a misspelt key goes unseen.
 _SETTINGS = ("train_cfg", "test_cfg")
+_PARTS = ("backbone", "neck", "rpn_head", "bbox_head", "roi_head", "mask_head")
+_NUMBERS: dict[str, Any] = {
+    "score_thr": float,
+    "iou_threshold": float,
+    "iou_thr": float,
+    "pos_iou_thr": float,
+    "neg_iou_thr": float,
+    "min_pos_iou": float,
+    "min_bbox_size": float,
+    "nms_pre": int,
+    "max_per_img": int,
+    "loss_weight": float,
+}
+_SUPPRESSION = {
+    "nms": ("iou_threshold", "iou_thr", "offset", "score_threshold", "max_num"),
+    "soft_nms": ("iou_threshold", "iou_thr", "sigma", "min_score", "method", "offset"),
+}
+_OF_BATCHED_NMS = ("type", "class_agnostic", "split_thr", "max_num")
+# Of an anchor generator.
 _POSITIVE = ("ratios", "scales", "strides", "octave_base_scale", "scales_per_octave", "base_sizes")
+
 _NEAR = 0.75
 # cfg.get("name"), cfg["name"], cfg.name, "name" in cfg
 _LOOKED_UP = re.compile(
@@ -39,6 +59,28 @@ def check_model_keys(config: Mapping[str, Any], key: str) -> None:
         ValueError: A key is misspelt, or a size or ratio of anchors, or a deviation of images, is
             not positive.
     """
+    _check_settings(config, key)
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        # Some types are looked up elsewhere, such as those of layers.
+        check_parts(config, key, (ROOT_MODELS, ROOT_TASK_UTILS), names=False)
+    for name in _PARTS:
+        if name in config and not isinstance(config[name], Mapping | None):
+            check_value(config[name], dict[str, Any] | list[Any], f"{key}.{name}")
+    if "backbone" in config and config["backbone"] is None:
+        raise ValueError(
+            f"{key}.backbone=None leaves {config.get('type')} without a backbone; give it one, or "
+            "leave the key out of what is merged over it."
+        )
+    for place, part in _dicts(config, key):
+        _check_numbers(part, place)
+        _check_suppression(part.get("nms"), f"{place}.nms")
+        if "AnchorGenerator" in str(part.get("type")):
+            _check_anchors(part, place)
+    _check_preprocessor(config.get("data_preprocessor"), f"{key}.data_preprocessor")
+
+
+def _check_settings(config: Mapping[str, Any], key: str) -> None:
+    """Refuse keys of settings that nothing reads and that look like one that is read."""
     read: set[str] | None = None
     for name in _SETTINGS:
         check_value(config.get(name), dict[str, Any] | None, f"{key}.{name}")
@@ -52,21 +94,6 @@ def check_model_keys(config: Mapping[str, Any], key: str) -> None:
                     f"{place}.{setting} is read by no part of {config.get('type')}; did you mean "
                     f"{place}.{near}?"
                 )
-    with DefaultScope.overwrite_default_scope("mmdet"):
-        # Some types are looked up elsewhere, such as those of layers.
-        check_parts(config, key, (ROOT_MODELS, ROOT_TASK_UTILS), names=False)
-    for name in _PARTS:
-        if name in config and not isinstance(config[name], Mapping | None):
-            check_value(config[name], dict[str, Any] | list[Any], f"{key}.{name}")
-    if "backbone" in config and config["backbone"] is None:
-        raise ValueError(
-            f"{key}.backbone=None leaves {config.get('type')} without a backbone; give it one, or "
-            "leave the key out of what is merged over it."
-        )
-    _check_numbers(config, key)
-    _check_suppression(config, key)
-    _check_anchors(config, key)
-    _check_preprocessor(config.get("data_preprocessor"), f"{key}.data_preprocessor")
 
 
 def _plain_keys(node: Any, key: str) -> Iterator[tuple[str, str]]:
@@ -100,25 +127,25 @@ def _keys_in_source(cls: type) -> frozenset[str]:
 
 
 def _types(node: Any) -> Iterator[Any]:
+    return (
+        part["type"] for _, part in _dicts(node, "") if isinstance(part.get("type"), str | type)
+    )
+
+
+def _dicts(node: Any, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield key and content of every dict in a config, the innermost first."""
     if isinstance(node, Mapping):
-        if isinstance(node.get("type"), str | type):
-            yield node["type"]
-        for item in node.values():
-            yield from _types(item)
+        for name, item in node.items():
+            yield from _dicts(item, f"{key}.{name}")
+        yield key, node
     elif isinstance(node, list | tuple):
-        for item in node:
-            yield from _types(item)
-
-
-def _check_numbers(node: Any, key: str) -> None:
-    """Hold settings that are read by name, and weights of losses, against what they must be."""
-    if isinstance(node, list | tuple):
         for index, item in enumerate(node):
-            _check_numbers(item, f"{key}[{index}]")
-    if not isinstance(node, Mapping):
-        return
-    for name, item in node.items():
-        _check_numbers(item, f"{key}.{name}")
+            yield from _dicts(item, f"{key}[{index}]")
+
+
+def _check_numbers(part: Mapping[str, Any], key: str) -> None:
+    """Hold settings that are read by name, and weights of losses, against what they must be."""
+    for name, item in part.items():
         if name in _NUMBERS and not isinstance(item, Mapping | list | tuple | None):
             check_value(item, _NUMBERS[name], f"{key}.{name}")
         if name == "loss_weight" and isinstance(item, int | float) and item < 0:
@@ -127,67 +154,32 @@ def _check_numbers(node: Any, key: str) -> None:
             )
 
 
-def _check_suppression(node: Any, key: str) -> None:
+def _check_suppression(settings: Any, key: str) -> None:
     """Hold the settings of NMS against its arguments, which are looked up at the first image."""
-    if isinstance(node, list | tuple):
-        for index, item in enumerate(node):
-            _check_suppression(item, f"{key}[{index}]")
-    if not isinstance(node, Mapping):
-        return
-    for name, item in node.items():
-        _check_suppression(item, f"{key}.{name}")
-    settings = node.get("nms")
     if not isinstance(settings, Mapping):
         return
     kind = settings.get("type", "nms")
     if kind not in _SUPPRESSION:
         near = nearest(str(kind), _SUPPRESSION, _NEAR)
         if near is not None:
-            raise ValueError(f"{key}.nms.type={kind!r} is no NMS; did you mean {near!r}?")
+            raise ValueError(f"{key}.type={kind!r} is no NMS; did you mean {near!r}?")
         return
     names = (*_SUPPRESSION[kind], *_OF_BATCHED_NMS)
     for name in settings:
         if name not in names:
             raise ValueError(
-                f"{key}.nms.{name}={settings[name]!r} is no argument of {kind}; "
+                f"{key}.{name}={settings[name]!r} is no argument of {kind}; "
                 f"{advice(str(name), names)}"
             )
 
 
-_SUPPRESSION = {
-    "nms": ("iou_threshold", "iou_thr", "offset", "score_threshold", "max_num"),
-    "soft_nms": ("iou_threshold", "iou_thr", "sigma", "min_score", "method", "offset"),
-}
-_OF_BATCHED_NMS = ("type", "class_agnostic", "split_thr", "max_num")
-_PARTS = ("backbone", "neck", "rpn_head", "bbox_head", "roi_head", "mask_head")
-
-
-_NUMBERS: dict[str, Any] = {
-    "score_thr": float,
-    "iou_threshold": float,
-    "iou_thr": float,
-    "pos_iou_thr": float,
-    "neg_iou_thr": float,
-    "min_pos_iou": float,
-    "min_bbox_size": float,
-    "nms_pre": int,
-    "max_per_img": int,
-    "loss_weight": float,
-}
-
-
-def _check_anchors(node: Any, key: str) -> None:
-    if isinstance(node, list | tuple):
-        for index, item in enumerate(node):
-            _check_anchors(item, f"{key}[{index}]")
-    if not isinstance(node, Mapping):
-        return
-    for name, item in node.items():
-        _check_anchors(item, f"{key}.{name}")
-        if name in _POSITIVE and "AnchorGenerator" in str(node.get("type")):
-            for number in _flat(item):
-                if isinstance(number, int | float) and not number > 0:
-                    raise ValueError(f"{key}.{name}={item!r} must be positive, each of them.")
+def _check_anchors(generator: Mapping[str, Any], key: str) -> None:
+    for name in _POSITIVE:
+        for number in _flat(generator.get(name)):
+            if isinstance(number, int | float) and not number > 0:
+                raise ValueError(
+                    f"{key}.{name}={generator[name]!r} must be positive, each of them."
+                )
 
 
 def _check_preprocessor(config: Any, key: str) -> None:
