@@ -134,35 +134,13 @@ class TeacherStudentDetector(BaseDetector):
     ) -> None:
         execution = TeacherExecution.of(teacher_execution)
         training = StudentExecution.of(student_execution)
-        if student_init not in (None, "inherit"):
-            raise ValueError(f"student_init={student_init!r} is unknown; use None or 'inherit'.")
         if not 1 <= probe_size <= _LARGEST_PROBE:
             raise ValueError(
                 f"model.probe_size={probe_size} must be from 1 to {_LARGEST_PROBE} pixels; 256 "
                 "suits most pairs."
             )
-        if teacher is None and (teacher_ckpt is not None or student_init == "inherit"):
-            raise ValueError(
-                f"model.teacher is None, but teacher_ckpt={teacher_ckpt!r} and "
-                f"student_init={student_init!r} need a teacher: name its config in model.teacher, "
-                "or leave both out."
-            )
-        if teacher is not None and teacher_ckpt is None and not allow_random_teacher:
-            raise ValueError(
-                "teacher_ckpt is not set: distilling from random weights teaches nothing. Set "
-                "model.teacher_ckpt to a checkpoint of the teacher (path or URL), or, for a trial "
-                "run, model.allow_random_teacher=True."
-            )
-        if student_init is not None and student_ckpt is not None:
-            raise ValueError(
-                f"student_init={student_init!r} would replace what student_ckpt={student_ckpt!r} "
-                "loads; leave one of them out."
-            )
-        if student_ckpt_partial and student_ckpt is None:
-            raise ValueError(
-                "student_ckpt_partial=True says how student_ckpt is loaded, which is not set; set "
-                "model.student_ckpt, or leave it out."
-            )
+        _check_teacher(teacher is not None, teacher_ckpt, student_init, allow_random_teacher)
+        _check_start(student_init, student_ckpt, student_ckpt_partial)
         student_config = resolve_model_config(student, student_options, key="student")
         if data_preprocessor is not None:
             student_config.setdefault("data_preprocessor", ConfigDict(data_preprocessor))
@@ -496,6 +474,40 @@ class TeacherStudentDetector(BaseDetector):
         if not (is_distributed() and parameters):
             return {}
         return {"distill.loss_idle": 0 * torch.stack([p.sum() for p in parameters]).sum()}
+
+
+def _check_teacher(
+    is_named: bool, checkpoint: str | None, student_init: str | None, allow_random: bool
+) -> None:
+    """Make sure that there is a teacher where something is taken of it, and that it has weights."""
+    if not is_named and (checkpoint is not None or student_init == "inherit"):
+        raise ValueError(
+            f"model.teacher is None, but teacher_ckpt={checkpoint!r} and "
+            f"student_init={student_init!r} need a teacher: name its config in model.teacher, "
+            "or leave both out."
+        )
+    if is_named and checkpoint is None and not allow_random:
+        raise ValueError(
+            "teacher_ckpt is not set: distilling from random weights teaches nothing. Set "
+            "model.teacher_ckpt to a checkpoint of the teacher (path or URL), or, for a trial "
+            "run, model.allow_random_teacher=True."
+        )
+
+
+def _check_start(student_init: str | None, checkpoint: str | None, partial: bool) -> None:
+    """Make sure that the student starts from one thing, and that it is said which."""
+    if student_init not in (None, "inherit"):
+        raise ValueError(f"student_init={student_init!r} is unknown; use None or 'inherit'.")
+    if student_init is not None and checkpoint is not None:
+        raise ValueError(
+            f"student_init={student_init!r} would replace what student_ckpt={checkpoint!r} "
+            "loads; leave one of them out."
+        )
+    if partial and checkpoint is None:
+        raise ValueError(
+            "student_ckpt_partial=True says how student_ckpt is loaded, which is not set; set "
+            "model.student_ckpt, or leave it out."
+        )
 
 
 def _fill_teacher(teacher: BaseDetector, source: str | None) -> TeacherWeights | None:
