@@ -59,7 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--input-size", type=values.pixels, nargs=2, metavar="PIXELS", help="height, width"
     )
     onnx.add_argument(
-        "--opset", type=values.positive, default=defaults.opset, metavar="N", help="Default: 19"
+        "--opset",
+        type=values.positive,
+        default=defaults.opset,
+        metavar="N",
+        help=f"Default: {defaults.opset}",
     )
     onnx.add_argument(
         "--images",

@@ -53,7 +53,7 @@ class AutoEncodingModel(ImageModel):
     ) -> list[BaseDataElement]:
         """Add ``code``, ``reconstruction`` (pixels) and ``squared_error`` to the data elements."""
         codes = self.encode(images)
-        reconstructions = self.reconstruct(images)
+        reconstructions = self.decode_like(codes, images)
         errors = squared_error(reconstructions, images)
         pixels = to_pixels(reconstructions)
         for index, sample in enumerate(data_samples):

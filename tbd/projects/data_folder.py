@@ -107,9 +107,9 @@ def read_data(root: Path, val_share: float, seed: int, without: Path | None = No
 def split_name(path: Path) -> str:
     """``train``, ``val`` or ``test`` by the name of a file or of its folder, else empty."""
     for name in (path.stem.lower(), path.parent.name.lower(), path.parent.parent.name.lower()):
-        for split_, words in (("train", ("train",)), ("val", ("val",)), ("test", ("test",))):
-            if any(name.startswith(w) or name.endswith(w) or f"_{w}" in name for w in words):
-                return split_
+        for word in ("train", "val", "test"):
+            if name.startswith(word) or name.endswith(word) or f"_{word}" in name:
+                return word
     return ""
 
 
