@@ -66,6 +66,23 @@ class Project:
     commands: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _ShippedParts:
+    """Lines and values of a distillation's config that come from the shipped base.
+
+    Attributes:
+        base: The line that inherits.
+        imports: The line of ``custom_imports``, where it is not inherited.
+        hooks: Value of ``default_hooks``.
+        terms: Value of ``model.distill``.
+    """
+
+    base: str
+    imports: tuple[str, ...]
+    hooks: str
+    terms: str
+
+
 def new_project(
     folder: str | os.PathLike[str],
     data: str | os.PathLike[str],
@@ -282,32 +299,17 @@ def _write_distilled(
 ) -> str:
     """Write the distillation by the first method that the pair, with options, can carry."""
     refusals = []
-    bases = "_base_ = ['student.py', 'tbd::_base_/distillation.py']"
-    head = str(student.cfg.model.get("bbox_head", {}).get("type"))
-    kind = "ranking_terms" if head in _LEARNS_AT_OBJECTS else "terms"
-    hooks, standard, imports = (
-        "{{_base_.distillation.hooks}}",
-        f"{{{{_base_.distillation.{kind}}}}}",
-        [],
-    )
-    if "custom_imports" in student.cfg:
-        # MMEngine lets no two bases set one key.
-        shipped = load_config("tbd::_base_/distillation.py").distillation
-        hooks, standard = _source(shipped.hooks), _source(shipped[kind])
-        own = student.cfg.custom_imports
-        names = [own["imports"]] if isinstance(own["imports"], str) else list(own["imports"])
-        merged = {**own, "imports": [*names, *([] if "tbd" in names else ["tbd"])]}
-        bases, imports = "_base_ = ['student.py']", [f"custom_imports = {_source(merged)}"]
+    shipped = _shipped_parts(student)
     for method, terms in _TERMS.items():
-        distill = standard if terms is None else _source(terms)
+        distill = shipped.terms if terms is None else _source(terms)
         lines = [
             _docstring(f"The distilled student: student.py taught by teacher.py, by {method}.\n"),
             "",
-            bases,
+            shipped.base,
             "",
-            *imports,
+            *shipped.imports,
             f"work_dir = {(target / 'work_dirs' / 'distilled').as_posix()!r}",
-            f"default_hooks = {hooks}",
+            f"default_hooks = {shipped.hooks}",
             "model = dict(_delete_=True, type='tbd.TeacherStudentDetector', "
             'student={{_base_.model}}, teacher="{{ fileDirname }}/teacher.py", '
             f"teacher_ckpt={checkpoint!r}, distill={distill})",
@@ -323,6 +325,30 @@ def _write_distilled(
     raise ValueError(
         "student and teacher cannot be distilled by the methods that are tried here. "
         + " ".join(refusals)
+    )
+
+
+def _shipped_parts(student: Recipe) -> _ShippedParts:
+    """Inherit what is shipped for distillations; copy it where the student's recipe bars that."""
+    head = str(student.cfg.model.get("bbox_head", {}).get("type"))
+    kind = "ranking_terms" if head in _LEARNS_AT_OBJECTS else "terms"
+    own = student.cfg.get("custom_imports")
+    if own is None:
+        return _ShippedParts(
+            base="_base_ = ['student.py', 'tbd::_base_/distillation.py']",
+            imports=(),
+            hooks="{{_base_.distillation.hooks}}",
+            terms=f"{{{{_base_.distillation.{kind}}}}}",
+        )
+    # MMEngine lets no two bases set one key.
+    shipped = load_config("tbd::_base_/distillation.py").distillation
+    names = [own["imports"]] if isinstance(own["imports"], str) else list(own["imports"])
+    merged = {**own, "imports": [*names, *([] if "tbd" in names else ["tbd"])]}
+    return _ShippedParts(
+        base="_base_ = ['student.py']",
+        imports=(f"custom_imports = {_source(merged)}",),
+        hooks=_source(shipped.hooks),
+        terms=_source(shipped[kind]),
     )
 
 
