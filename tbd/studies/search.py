@@ -41,6 +41,11 @@ class Trial:
     weights: Mapping[str, float]
     aps: Mapping[int, float]
 
+    @property
+    def mean(self) -> float | None:
+        """Mean AP over :data:`SEARCH_SEEDS`; None where not all of them were trained."""
+        return statistics.fmean(self.aps.values()) if len(self.aps) == len(SEARCH_SEEDS) else None
+
 
 def search(
     config: str,
@@ -118,18 +123,7 @@ def search(
             place = next(i for i, other in enumerate(found) if other.factor == trial.factor)
             found[place] = train(found[place], seed)
             _write(found, config, root)
-    means = {
-        trial.factor: statistics.fmean(trial.aps.values())
-        for trial in found
-        if len(trial.aps) == len(SEARCH_SEEDS)
-    }
-    winner = max((t for t in found if t.factor in means), key=lambda trial: means[trial.factor])
-    tied = [f"{f:g}" for f, mean in means.items() if mean == means[winner.factor]]
-    outcome = (
-        f"factor {winner.factor:g} wins"
-        if len(tied) == 1
-        else f"factors {', '.join(tied)} tie; {winner.factor:g} is taken"
-    )
+    winner, outcome = _winner(found)
     print(f"\n{format_trials(found)}\n\n{outcome}", flush=True)
     return winner
 
@@ -145,11 +139,20 @@ def format_trials(trials: Sequence[Trial]) -> str:
     rows = [["factor", "weights", *(f"seed {seed}" for seed in SEARCH_SEEDS), "mean"]]
     for trial in trials:
         cells = [f"{trial.aps[seed]:.1f}" if seed in trial.aps else "–" for seed in SEARCH_SEEDS]
-        whole = len(trial.aps) == len(SEARCH_SEEDS)
-        mean = f"{statistics.fmean(trial.aps.values()):.1f}" if whole else "–"
+        mean = "–" if trial.mean is None else f"{trial.mean:.1f}"
         weights = ", ".join(f"{weight:g}" for weight in trial.weights.values())
         rows.append([f"{trial.factor:g}", weights, *cells, mean])
     return markdown_table(rows)
+
+
+def _winner(trials: Sequence[Trial]) -> tuple[Trial, str]:
+    """The trial of the highest mean, the first of several, and what to say of it."""
+    means = [(trial, trial.mean) for trial in trials if trial.mean is not None]
+    winner, best = max(means, key=lambda pair: pair[1])
+    tied = [f"{trial.factor:g}" for trial, mean in means if mean == best]
+    if len(tied) == 1:
+        return winner, f"factor {winner.factor:g} wins"
+    return winner, f"factors {', '.join(tied)} tie; {winner.factor:g} is taken"
 
 
 def _weights(config: str, keys: Sequence[str]) -> dict[str, float]:
