@@ -40,6 +40,8 @@ IOU_BINS = 20
 DENSITY_BINS = 50
 """Equal bins per axis of the density of score and IoU."""
 
+_TIMED_IMAGES = 20
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -75,9 +77,6 @@ class AnalysisSettings:
     nms_images: int = 100
     max_pairs: int = 8
     onnx: bool = False
-
-
-_TIMED_IMAGES = 20
 
 
 class DetectorAnalysis:

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -159,136 +159,170 @@ def _png(figure: Figure) -> bytes:
 def _html(
     folder: Path, results: Sequence[HarmonyResult], figures: Mapping[str, bytes], score_thr: float
 ) -> str:
-    def saved(result: HarmonyResult, picture: SavedPicture) -> Picture:
-        png = (folder / "models" / result.name / picture.file).read_bytes()
-        return Picture(png, picture.title)
-
     tables = {title: _table(results, columns) for title, columns in _TABLES.items()}
     agreement, shares, dense, nms, costs = tables.values()
     sections = [
-        Section(
-            "Detectors",
-            [
-                f"{results[0].num_images} images. A detection is confident if its score is at "
-                f"least {score_thr:g}; AP counts every detection."
-            ],
-            [
-                ["detector", "config", "checkpoint"],
-                *([result.name, result.config, result.checkpoint] for result in results),
-            ],
-            numbers=False,
-        ),
-        Section(
-            "Scores against localization",
-            [
-                "Detectors rank boxes by score. A score s is in harmony with its box if it says "
-                "how well the box is placed, that is, if it equals the IoU u of the box with the "
-                "best ground truth.",
-                "AP ranked by IoU is COCO's AP of the same boxes and classes, ranked by their IoU "
-                "with ground truth of their class; AP lost is what the ranking by score costs.",
-                "Over the confident detections: the harmony score is the mean of 1 − tanh|u − s|; "
-                f"harmonious are those with |u − s| ≤ {HARMONIOUS:g}; Pearson and Spearman are the "
-                "correlations of s and u; the calibration error is the mean distance of mean "
-                "score and mean IoU over ten bins of the score, weighted by their detections.",
-            ],
-            agreement,
-            pictures=[
-                Picture(
-                    figures["score_iou_density"],
-                    "Detections by score and IoU. On the dashed line the score says exactly how "
-                    "well the box is placed; to the right of the dotted line a detection is "
-                    "confident.",
-                ),
-                Picture(
-                    figures["calibration"],
-                    "Mean IoU of the detections of each tenth of the score. Above the line a "
-                    "detector is too modest about its boxes, below it is too sure.",
-                ),
-            ],
-        ),
-        Section(
-            "Placement of confident detections",
-            ["How well the boxes are placed that a user would see."],
-            shares,
-            pictures=[
-                Picture(figures["iou_histogram"], "Confident detections in twentieths of the IoU.")
-            ],
-        ),
+        _detectors_section(results, score_thr),
+        _agreement_section(agreement, figures),
+        _placement_section(shares, figures),
+        _class_section(_class_table(results)),
+        _dense_section(dense),
+        _nms_section(nms, _saved(folder, results, lambda result: filter(None, [result.pairs]))),
+        _maps_section(_saved(folder, results, lambda result: result.maps)),
+        _costs_section(costs),
+        _losses_section(figures),
+        _notes_section(results),
     ]
-    classes = _class_table(results)
-    if classes:
-        sections.append(
-            Section(
-                "AP of each class",
-                [f"Of more than {MOST_CLASSES} classes those that differ most are shown."],
-                classes,
-            )
-        )
-    if len(dense[0]) > 1:
-        sections.append(
-            Section(
-                "Dense predictions before NMS",
-                [
-                    "The same over all predictions of the dense head (of a two-stage detector: the "
-                    "RPN) whose ranking score reaches the threshold."
-                ],
-                dense,
-            )
-        )
-    if len(nms[0]) > 1:
-        sections.append(
-            Section(
-                "What NMS removed",
-                [
-                    "For every object found in the first images, the best-placed kept box is "
-                    "compared with the boxes that it suppressed. A better box was suppressed if "
-                    "its IoU with the object is higher by 0.05 or more; mean IoU lost is the "
-                    "average over all objects found."
-                ],
-                nms,
-                pictures=[saved(result, result.pairs) for result in results if result.pairs],
-            )
-        )
-    pictures = [saved(result, picture) for result in results for picture in result.maps]
-    if pictures:
-        sections.append(
-            Section(
-                "Maps",
-                [
-                    "Per pyramid level, the best anchor of each location: p_c, the score that "
-                    "ranks its predictions, from 0 to the largest of the level, which stands "
-                    "beneath; p_r, the IoU of its best box with the ground truth, drawn as "
-                    "frames; HS = 1 − tanh|p_r − p_c|."
-                ],
-                pictures=pictures,
-            )
-        )
-    if len(costs[0]) > 1:
-        sections.append(
-            Section(
-                "Costs",
-                [
-                    "Parameters; multiply-adds up to the head's outputs on the first image, as "
-                    "MMEngine counts them; the median time of an image on this machine, measured "
-                    "one detector after the other, so that other work may slow one of them alone."
-                ],
-                costs,
-            )
-        )
-    if "losses" in figures:
-        sections.append(
-            Section(
-                "Trainings",
-                ["Of the checkpoints that lie beside the log of their training."],
-                pictures=[
-                    Picture(
-                        figures["losses"],
-                        "The student's own loss and that of each term, with its weight.",
-                    )
-                ],
-            )
-        )
+    shown = [section for section in sections if section is not None]
+    return render_html("Harmony of classification and localization", shown)
+
+
+def _saved(
+    folder: Path,
+    results: Sequence[HarmonyResult],
+    pictures: Callable[[HarmonyResult], Iterable[SavedPicture]],
+) -> list[Picture]:
+    """Read some pictures of each detector."""
+    return [
+        Picture((folder / "models" / result.name / picture.file).read_bytes(), picture.title)
+        for result in results
+        for picture in pictures(result)
+    ]
+
+
+def _detectors_section(results: Sequence[HarmonyResult], score_thr: float) -> Section:
+    return Section(
+        "Detectors",
+        [
+            f"{results[0].num_images} images. A detection is confident if its score is at "
+            f"least {score_thr:g}; AP counts every detection."
+        ],
+        [
+            ["detector", "config", "checkpoint"],
+            *([result.name, result.config, result.checkpoint] for result in results),
+        ],
+        numbers=False,
+    )
+
+
+def _agreement_section(table: list[list[str]], figures: Mapping[str, bytes]) -> Section:
+    return Section(
+        "Scores against localization",
+        [
+            "Detectors rank boxes by score. A score s is in harmony with its box if it says "
+            "how well the box is placed, that is, if it equals the IoU u of the box with the "
+            "best ground truth.",
+            "AP ranked by IoU is COCO's AP of the same boxes and classes, ranked by their IoU "
+            "with ground truth of their class; AP lost is what the ranking by score costs.",
+            "Over the confident detections: the harmony score is the mean of 1 − tanh|u − s|; "
+            f"harmonious are those with |u − s| ≤ {HARMONIOUS:g}; Pearson and Spearman are the "
+            "correlations of s and u; the calibration error is the mean distance of mean "
+            "score and mean IoU over ten bins of the score, weighted by their detections.",
+        ],
+        table,
+        pictures=[
+            Picture(
+                figures["score_iou_density"],
+                "Detections by score and IoU. On the dashed line the score says exactly how "
+                "well the box is placed; to the right of the dotted line a detection is "
+                "confident.",
+            ),
+            Picture(
+                figures["calibration"],
+                "Mean IoU of the detections of each tenth of the score. Above the line a "
+                "detector is too modest about its boxes, below it is too sure.",
+            ),
+        ],
+    )
+
+
+def _placement_section(table: list[list[str]], figures: Mapping[str, bytes]) -> Section:
+    return Section(
+        "Placement of confident detections",
+        ["How well the boxes are placed that a user would see."],
+        table,
+        pictures=[
+            Picture(figures["iou_histogram"], "Confident detections in twentieths of the IoU.")
+        ],
+    )
+
+
+def _class_section(table: list[list[str]]) -> Section | None:
+    if not table:
+        return None
+    note = f"Of more than {MOST_CLASSES} classes those that differ most are shown."
+    return Section("AP of each class", [note], table)
+
+
+def _dense_section(table: list[list[str]]) -> Section | None:
+    if len(table[0]) < 2:
+        return None
+    return Section(
+        "Dense predictions before NMS",
+        [
+            "The same over all predictions of the dense head (of a two-stage detector: the "
+            "RPN) whose ranking score reaches the threshold."
+        ],
+        table,
+    )
+
+
+def _nms_section(table: list[list[str]], pictures: list[Picture]) -> Section | None:
+    if len(table[0]) < 2:
+        return None
+    return Section(
+        "What NMS removed",
+        [
+            "For every object found in the first images, the best-placed kept box is "
+            "compared with the boxes that it suppressed. A better box was suppressed if "
+            "its IoU with the object is higher by 0.05 or more; mean IoU lost is the "
+            "average over all objects found."
+        ],
+        table,
+        pictures=pictures,
+    )
+
+
+def _maps_section(pictures: list[Picture]) -> Section | None:
+    if not pictures:
+        return None
+    return Section(
+        "Maps",
+        [
+            "Per pyramid level, the best anchor of each location: p_c, the score that "
+            "ranks its predictions, from 0 to the largest of the level, which stands "
+            "beneath; p_r, the IoU of its best box with the ground truth, drawn as "
+            "frames; HS = 1 − tanh|p_r − p_c|."
+        ],
+        pictures=pictures,
+    )
+
+
+def _costs_section(table: list[list[str]]) -> Section | None:
+    if len(table[0]) < 2:
+        return None
+    return Section(
+        "Costs",
+        [
+            "Parameters; multiply-adds up to the head's outputs on the first image, as "
+            "MMEngine counts them; the median time of an image on this machine, measured "
+            "one detector after the other, so that other work may slow one of them alone."
+        ],
+        table,
+    )
+
+
+def _losses_section(figures: Mapping[str, bytes]) -> Section | None:
+    if "losses" not in figures:
+        return None
+    title = "The student's own loss and that of each term, with its weight."
+    return Section(
+        "Trainings",
+        ["Of the checkpoints that lie beside the log of their training."],
+        pictures=[Picture(figures["losses"], title)],
+    )
+
+
+def _notes_section(results: Sequence[HarmonyResult]) -> Section | None:
     notes = [f"{result.name}: {note}" for result in results for note in result.notes]
-    if notes:
-        sections.append(Section("Not measured", notes))
-    return render_html("Harmony of classification and localization", sections)
+    return Section("Not measured", notes) if notes else None
