@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="NAME",
-        help="names of configs, to measure no others' runs now. Default: all",
+        help="measure the runs of these configs only. Default: all",
     )
 
 

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="NAME",
-        help="names of configs, to measure no others' runs. Default: all distillations",
+        help="measure the runs of these configs only. Default: all distillations",
     )
     parser.add_argument(
         "--batches",

@@ -1,4 +1,4 @@
-"""Keys of a model's config that no part of the model reads."""
+"""Checks of a model's config: misspelt keys that nothing reads, and values that mean nothing."""
 
 import inspect
 import re

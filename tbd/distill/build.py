@@ -38,11 +38,12 @@ def trial_terms(
 
 
 def check_names(configs: Mapping[str, Mapping[str, Any] | None]) -> None:
-    """Refuse names of terms that something else would be made of than is meant.
+    """Refuse names of terms that would not do what they seem to.
 
     Raises:
-        ValueError: if a name is no name, would make losses of what is only logged, or drops, being
-            None, no term but looks like one that is there.
+        ValueError: if a name cannot be a module's; if it contains ``"loss"``, so that MMEngine
+            would take all that the term logs for losses; or if it is set to None, to drop a term
+            that is not there, and looks like a misspelling of one that is.
     """
     active = [name for name, config in configs.items() if config is not None]
     for name in configs:

@@ -63,7 +63,7 @@ class TwoPhaseLoss(nn.Module):
 
     @property
     def custom_cls_channels(self) -> bool:
-        """Whether a phase wants to be asked by MMDetection's RoI heads; see there."""
+        """Whether MMDetection's RoI heads are to call :meth:`get_cls_channels`."""
         return any(
             getattr(loss, "custom_cls_channels", False) for loss in (self.first, self.second)
         )

@@ -46,8 +46,8 @@ def measure_gap(folder: str | os.PathLike[str], names: Sequence[str] = ()) -> st
     Args:
         folder: Work directory of a comparison of one-stage detectors, see
             :func:`tbd.studies.comparison.compare_terms`.
-        names: Names of configs, of all that are to be measured; the table shows those that were
-            measured before too. Default: all.
+        names: Names of the configs whose runs are measured; the table also shows those that were
+            measured before. Default: all.
 
     Returns:
         The table, which is also written to ``gap.md``.

@@ -41,7 +41,7 @@ def measure_gradients(
     Args:
         folder: Work directory of a comparison, see
             :func:`tbd.studies.comparison.compare_terms`.
-        names: Names of configs, of all that are to be measured. Default: all distillations.
+        names: Names of the configs whose runs are measured. Default: all distillations.
         batches: Batches of the training's images to measure on; at most those of an epoch.
 
     Returns:
