@@ -16,6 +16,12 @@ from tbd.datasets.image_check import ImageCheck, image_faults
 
 UNKNOWN = "boxes of a category that metainfo.classes does not name"
 
+_NEEDED = {
+    "images": ("id", "file_name", "width", "height"),
+    "annotations": ("id", "image_id", "category_id", "bbox"),
+    "categories": ("id", "name"),
+}
+
 
 def read_annotations(file: str | Path) -> dict[str, Any]:
     """Read an annotation file in COCO format.
@@ -76,13 +82,6 @@ def check_structure(content: Any, file: str | Path) -> None:
                     )
                 if key == "name" and not isinstance(item[key], str):
                     raise ValueError(f"{file}: {part}[{index}].name={item[key]!r} must be a text.")
-
-
-_NEEDED = {
-    "images": ("id", "file_name", "width", "height"),
-    "annotations": ("id", "image_id", "category_id", "bbox"),
-    "categories": ("id", "name"),
-}
 
 
 def check_annotations(

@@ -1,11 +1,13 @@
 """Data sets of small labelled images that fit into memory."""
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 from torch.utils.data import Dataset
+
+from tbd.checks import check_choice
 
 Split = Literal["train", "val"]
 
@@ -30,10 +32,7 @@ class LabelledImages(Dataset[dict[str, Any]]):
     def __init__(
         self, images: Tensor, labels: Tensor, classes: tuple[str, ...], split: Split, val_every: int
     ) -> None:
-        if split not in get_args(Split):
-            raise ValueError(
-                f"dataset.split={split!r} must be one of {', '.join(get_args(Split))}."
-            )
+        check_choice(Split, **{"dataset.split": split})
         if not 2 <= val_every <= len(images):
             raise ValueError(
                 f"dataset.val_every={val_every} must be between 2 and the number of images, "

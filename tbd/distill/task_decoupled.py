@@ -111,33 +111,23 @@ class TaskDecoupledFeatureDistillation(DistillationTerm):
         self.harmony_head = HarmonyScoreHead(norm, confidence)
         self.adaptation = adaptation
         self.adaptations = nn.ModuleList()
-        self.fixed_weights: tuple[float, float] | None = None
-        self.weight_generator: WeightGenerator | None = None
         check_weight_generator(weight_generator)
         check_at_least_one(hidden_channels=hidden_channels)
-        named = isinstance(weight_generator, str)
         if task_weights is not None:
             check_has_effect(
                 f"with task_weights={tuple(task_weights)}",
                 weight_generator=(weight_generator, "mlp"),
+                hidden_channels=(hidden_channels, 16),
             )
-        if task_weights is not None or not named:
-            other = "task_weights" if named else "a weight_generator with a config of its own"
-            check_has_effect(f"with {other}", hidden_channels=(hidden_channels, 16))
+        elif not isinstance(weight_generator, str):
+            check_has_effect(
+                "with a weight_generator that is a config",
+                hidden_channels=(hidden_channels, 16),
+            )
+        self.fixed_weights = None if task_weights is None else _checked_weights(task_weights)
+        self.weight_generator: WeightGenerator | None = None
         self._generator = weight_generator
         self._hidden_channels = hidden_channels
-        if task_weights is not None:
-            if len(task_weights) != 2 or not all(0 <= w < math.inf for w in task_weights):
-                raise ValueError(
-                    f"task_weights={tuple(task_weights)} must be two finite numbers >= 0: "
-                    "(classification, localization)."
-                )
-            if not any(task_weights):
-                raise ValueError(
-                    f"task_weights={tuple(task_weights)} must not both be 0: nothing would be "
-                    "distilled; drop the term instead, distill=dict(NAME=None)."
-                )
-            self.fixed_weights = (float(task_weights[0]), float(task_weights[1]))
 
     def connect(self, student: DetectorSpec, teacher: DetectorSpec) -> None:
         """Create the task weight generator, and one adaptation layer per pyramid level."""
@@ -199,3 +189,17 @@ class TaskDecoupledFeatureDistillation(DistillationTerm):
         if self.weight_generator is not None:
             return self.weight_generator.weights(maps)
         return [level.new_tensor(self.fixed_weights).expand(len(level), 2) for level in maps]
+
+
+def _checked_weights(task_weights: Sequence[float]) -> tuple[float, float]:
+    if len(task_weights) != 2 or not all(0 <= weight < math.inf for weight in task_weights):
+        raise ValueError(
+            f"task_weights={tuple(task_weights)} must be two finite numbers >= 0: "
+            "(classification, localization)."
+        )
+    if not any(task_weights):
+        raise ValueError(
+            f"task_weights={tuple(task_weights)} must not both be 0: nothing would be "
+            "distilled; drop the term instead, distill=dict(NAME=None)."
+        )
+    return float(task_weights[0]), float(task_weights[1])
