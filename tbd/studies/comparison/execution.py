@@ -79,58 +79,25 @@ def finish_runs(
         (run, f"[{number}/{total}] {run.name}, seed {run.seed}")
         for number, run in enumerate(runs, first)
     ]
-    metrics: dict[Run, Metrics] = {}
-    active: dict[int, _Execution] = {}
-    failures: list[str] = []
+    queue = _Queue(waiting, jobs, progress, verbose, gradient_shares)
     with termination_as_interrupt():
         try:
-            while waiting or active:
-                while waiting and len(active) < jobs:
-                    run, label = waiting.pop(0)
-                    try:
-                        finished = _take_up(run, label, progress)
-                    except (OSError, RuntimeError, ValueError) as error:
-                        failures.append(str(error))
-                        progress.say(f"{label}: failed, see the end")
-                        continue
-                    if finished is not None:
-                        metrics[run] = finished
-                        continue
-                    slot = next(slot for slot in range(jobs) if slot not in active)
-                    active[slot] = _Execution(
-                        run, label, environment(slot, jobs), verbose, gradient_shares
-                    )
-                for slot, execution in list(active.items()):
-                    try:
-                        execution.advance()
-                    except (FileNotFoundError, RuntimeError) as error:
-                        failures.append(str(error))
-                        progress.say(f"{execution.label}: failed, see {execution.log}")
-                        del active[slot]
-                        continue
-                    if execution.done:
-                        metrics[execution.run] = _metrics_of(execution.run)
-                        progress.say(_result(execution, metrics[execution.run]))
-                        del active[slot]
-                progress.show([execution.stage for execution in active.values()])
-                time.sleep(_POLL if active else 0)
+            while not queue.done:
+                queue.step()
         except BaseException:
-            for execution in active.values():
-                execution.stop()
-            for execution in active.values():
-                execution.wait()
-            unfinished = total - (first - 1) - len(metrics)
+            queue.stop()
+            unfinished = total - (first - 1) - len(queue.metrics)
             progress.say(
                 f"stopped, {unfinished} of {total} runs unfinished; the same command goes on from "
                 "their last checkpoints"
             )
             raise
-    if failures:
+    if queue.failures:
         raise RuntimeError(
-            f"{len(failures)} of {total} runs failed; the others are finished and kept.\n"
-            + "\n".join(failures)
+            f"{len(queue.failures)} of {total} runs failed; the others are finished and kept.\n"
+            + "\n".join(queue.failures)
         )
-    return {run: metrics[run] for run in runs}
+    return {run: queue.metrics[run] for run in runs}
 
 
 def environment(slot: int, jobs: int) -> dict[str, str]:
@@ -147,6 +114,86 @@ def environment(slot: int, jobs: int) -> dict[str, str]:
         if devices:
             variables["CUDA_VISIBLE_DEVICES"] = devices[slot % len(devices)]
     return variables
+
+
+class _Queue:
+    """Runs that wait and runs that are on their way, at most so many of these at a time.
+
+    Args:
+        waiting: The runs in the order in which they are begun, each with its label.
+        jobs: How many are carried out at a time.
+        progress: Shows what they are doing.
+        verbose: See :func:`finish_runs`.
+        gradient_shares: Likewise.
+
+    Attributes:
+        metrics: Of the runs that are finished.
+        failures: What went wrong with those that failed.
+    """
+
+    def __init__(
+        self,
+        waiting: Sequence[tuple[Run, str]],
+        jobs: int,
+        progress: Progress,
+        verbose: bool,
+        gradient_shares: bool,
+    ) -> None:
+        self.metrics: dict[Run, Metrics] = {}
+        self.failures: list[str] = []
+        self._waiting = list(waiting)
+        self._active: dict[int, _Execution] = {}
+        self._jobs = jobs
+        self._progress = progress
+        self._verbose = verbose
+        self._gradient_shares = gradient_shares
+
+    @property
+    def done(self) -> bool:
+        return not (self._waiting or self._active)
+
+    def step(self) -> None:
+        """Begin what has a place, go on with what runs, show it, and wait a moment."""
+        while self._waiting and len(self._active) < self._jobs:
+            self._begin(*self._waiting.pop(0))
+        for slot, execution in list(self._active.items()):
+            self._go_on(slot, execution)
+        self._progress.show([execution.stage for execution in self._active.values()])
+        time.sleep(_POLL if self._active else 0)
+
+    def stop(self) -> None:
+        """Stop what runs, all at once, and wait until it has ended."""
+        for execution in self._active.values():
+            execution.stop()
+        for execution in self._active.values():
+            execution.wait()
+
+    def _begin(self, run: Run, label: str) -> None:
+        try:
+            finished = _take_up(run, label, self._progress)
+        except (OSError, RuntimeError, ValueError) as error:
+            self.failures.append(str(error))
+            self._progress.say(f"{label}: failed, see the end")
+            return
+        if finished is not None:
+            self.metrics[run] = finished
+            return
+        slot = next(slot for slot in range(self._jobs) if slot not in self._active)
+        variables = environment(slot, self._jobs)
+        self._active[slot] = _Execution(run, label, variables, self._verbose, self._gradient_shares)
+
+    def _go_on(self, slot: int, execution: "_Execution") -> None:
+        try:
+            execution.advance()
+        except (FileNotFoundError, RuntimeError) as error:
+            self.failures.append(str(error))
+            self._progress.say(f"{execution.label}: failed, see {execution.log}")
+            del self._active[slot]
+            return
+        if execution.done:
+            self.metrics[execution.run] = _metrics_of(execution.run)
+            self._progress.say(_result(execution, self.metrics[execution.run]))
+            del self._active[slot]
 
 
 class _Execution:
