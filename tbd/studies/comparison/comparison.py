@@ -23,7 +23,12 @@ from tbd.studies.comparison.inference_cost import count_operations, time_onnx
 from tbd.studies.comparison.losses import draw_losses
 from tbd.studies.comparison.measurement import time_inference
 from tbd.studies.comparison.methods import PLAIN
-from tbd.studies.comparison.other_data import check_finished, find_test_data, measure_elsewhere
+from tbd.studies.comparison.other_data import (
+    TestData,
+    check_finished,
+    find_test_data,
+    measure_elsewhere,
+)
 from tbd.studies.comparison.pair import DEFAULT_PAIR, Pair
 from tbd.studies.comparison.pictures import draw_runs
 from tbd.studies.comparison.processor import processor
@@ -97,6 +102,7 @@ def compare(
     progress = Progress(quiet=verbose)
     name = baseline and config_name(baseline)
     data = None if test_data is None else find_test_data(test_data)
+    log = root / LOG_FILE
 
     def plan(teacher_run: Run | None) -> list[Run]:
         # Seed by seed, so that every config has a result after the first round.
@@ -112,10 +118,7 @@ def compare(
         # The plan names the teacher's checkpoint.
         check_finished(teachers)
         runs = [*teachers, *plan(teacher_run)]
-        progress.say(f"evaluating {len(runs)} finished runs in {root} on {data.annotations}")
-        check_finished(runs)
-        with _printing_to(root / LOG_FILE, verbose):
-            results = [_result(run, measure_elsewhere(run, data)) for run in runs]
+        results = _evaluate_elsewhere(runs, data, log, progress, verbose)
         return _report(root, results, name, teacher_run, progress, f"_{data.name}")
 
     total = len(configs) * len(seeds) + len(teachers)
@@ -138,7 +141,7 @@ def compare(
     # Seeds do not change the speed: one run of each config is timed.
     first = [run for run in metrics if run is teacher_run or run.seed == seeds[0]]
     loadable = _with_checkpoint(first, progress)
-    _time(loadable, metrics, step_cost, onnx, root / LOG_FILE, progress, verbose)
+    _time(loadable, metrics, step_cost, onnx, log, progress, verbose)
     results = [_result(run, values) for run, values in metrics.items()]
     table = _report(root, results, name, teacher_run, progress)
     if gradient_shares:
@@ -148,7 +151,7 @@ def compare(
     drawn = [run for run in loadable if run is not teacher_run]
     if num_pictures and drawn:
         shown_teacher = teacher_run if teacher_run in loadable else None
-        with _printing_to(root / LOG_FILE, verbose):
+        with _printing_to(log, verbose):
             draw_runs(drawn, root / "comparison.png", num_pictures, shown_teacher)
         progress.say(f"wrote comparison.png to {root}")
     return table
@@ -230,6 +233,16 @@ def finish_run(run: Run) -> Metrics:
         RuntimeError: The training or the evaluation failed.
     """
     return finish_runs([run])[run]
+
+
+def _evaluate_elsewhere(
+    runs: Sequence[Run], data: TestData, log: Path, progress: Progress, verbose: bool
+) -> list[RunResult]:
+    """Evaluate finished runs on other test data."""
+    progress.say(f"evaluating {len(runs)} finished runs in {log.parent} on {data.annotations}")
+    check_finished(runs)
+    with _printing_to(log, verbose):
+        return [_result(run, measure_elsewhere(run, data)) for run in runs]
 
 
 def _with_checkpoint(runs: Sequence[Run], progress: Progress) -> list[Run]:

@@ -1,9 +1,10 @@
 """The trainings of a comparison that are done, for studies that look at their detectors again."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from mmengine.config import Config
 
@@ -11,6 +12,8 @@ from tbd.detectors import resolve_model_config
 from tbd.detectors.model_config import WRAPPER_TYPES
 from tbd.engine.config import config_name, load_config
 from tbd.studies.comparison.runs import RUN_FILE, Run, find_runs, read_state
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,28 @@ def finished_trainings(root: str | os.PathLike[str]) -> list[FinishedTraining]:
             f"{root} holds no finished run of a comparison ({RUN_FILE}); let tbd compare "
             "finish one."
         )
+    return found
+
+
+def measured_runs(
+    folder: str | os.PathLike[str], read: Callable[[Path, str | None], T | None]
+) -> dict[tuple[str, int], T]:
+    """Collect what a study keeps in the folders of runs.
+
+    Args:
+        folder: Work directory of a comparison, or of a single run of it.
+        read: From the folder of a run and its fingerprint to what was measured of it; None where
+            nothing was, or something of another state of the run.
+
+    Returns:
+        Name of the config and seed → what was measured.
+    """
+    found = {}
+    for run_folder in find_runs(folder):
+        state = read_state(run_folder)
+        kept = read(run_folder, state.get("fingerprint"))
+        if kept is not None:
+            found[config_name(state["config"]), int(state["seed"])] = kept
     return found
 
 

@@ -14,7 +14,7 @@ from mmengine.utils import track_iter_progress
 from tbd.compat import load_checkpoint
 from tbd.detectors import build_detector
 from tbd.detectors.weights import load_strictly
-from tbd.engine.config import config_name, student_model
+from tbd.engine.config import student_model
 from tbd.files import write_file
 from tbd.studies.comparison.finished import (
     FinishedTraining,
@@ -22,9 +22,9 @@ from tbd.studies.comparison.finished import (
     checkpoint_in_place,
     checkpoint_origin,
     finished_trainings,
+    measured_runs,
 )
 from tbd.studies.comparison.report import Spread
-from tbd.studies.comparison.runs import find_runs, read_state
 from tbd.studies.gap.exchange import Exchange, measure_exchange
 from tbd.studies.statistics import mean_interval, paired_differences
 from tbd.visualization.markdown import markdown_table
@@ -99,13 +99,7 @@ def finished_exchanges(folder: str | os.PathLike[str]) -> dict[tuple[str, int], 
         Name of the config and seed → what was measured. A run that was trained again since, or
         was measured by an older release, is not among them.
     """
-    found = {}
-    for run_folder in find_runs(folder):
-        state = read_state(run_folder)
-        kept = _read(run_folder, state.get("fingerprint"))
-        if kept is not None:
-            found[config_name(state["config"]), int(state["seed"])] = kept[1]
-    return found
+    return {run: exchange for run, (_, exchange) in measured_runs(folder, _read).items()}
 
 
 def _read(folder: Path, fingerprint: str | None) -> tuple[str, Exchange] | None:

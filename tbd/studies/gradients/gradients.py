@@ -13,7 +13,7 @@ from mmengine.utils import track_iter_progress
 from tbd.compat import load_checkpoint
 from tbd.detectors import TeacherStudentDetector
 from tbd.distill import FactorTransfer
-from tbd.engine.config import config_name, trained_model
+from tbd.engine.config import trained_model
 from tbd.files import write_file
 from tbd.registry import MODELS
 from tbd.studies.comparison.finished import (
@@ -21,9 +21,9 @@ from tbd.studies.comparison.finished import (
     check_names,
     checkpoint_in_place,
     finished_trainings,
+    measured_runs,
 )
 from tbd.studies.comparison.report import Spread
-from tbd.studies.comparison.runs import find_runs, read_state
 from tbd.studies.gradients.directions import Direction, Directions, measure_directions
 from tbd.visualization.markdown import markdown_table
 
@@ -79,13 +79,7 @@ def finished_directions(folder: str | os.PathLike[str]) -> dict[tuple[str, int],
     Returns:
         Name of the config and seed → what was measured; without runs that were trained again since.
     """
-    found = {}
-    for run in find_runs(folder):
-        state = read_state(run)
-        kept = _read(run, state.get("fingerprint"))
-        if kept is not None:
-            found[config_name(state["config"]), int(state["seed"])] = kept
-    return found
+    return measured_runs(folder, _read)
 
 
 def _read(folder: Path, fingerprint: str | None) -> Directions | None:
