@@ -40,7 +40,7 @@ def parse_args() -> argparse.Namespace:
         "--source",
         default=str(ROOT),
         metavar="FOLDER",
-        help="unchanged checkout that the runs were trained from. Default: this one",
+        help="unchanged checkout that holds the runs' configs. Default: this one",
     )
     collecting.add_argument(
         "--baseline",

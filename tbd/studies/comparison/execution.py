@@ -16,6 +16,7 @@ from tbd.interruption import termination_as_interrupt
 from tbd.studies.comparison.gradient_table import GRADIENT_FILE
 from tbd.studies.comparison.progress import Progress, Stage, duration, read_progress
 from tbd.studies.comparison.runs import (
+    COMMITS,
     RUN_FORMAT,
     TEACHER_DIGEST,
     Run,
@@ -23,6 +24,7 @@ from tbd.studies.comparison.runs import (
     set_aside,
     write_state,
 )
+from tbd.studies.comparison.source import source_commit
 
 LOG_FILE = "output.log"
 """All that training and evaluation of a run print, in its folder."""
@@ -32,6 +34,8 @@ PROGRESS_FILE = "progress.json"
 _LINES_OF_A_FAILURE = 20
 _POLL = 0.2
 _PATIENCE = 15.0
+# What a run that goes on keeps of what was known of it.
+_KEPT = ("trained", "train_seconds", COMMITS)
 
 Metrics = dict[str, float | None]
 
@@ -259,6 +263,7 @@ class _Execution:
 
     def _train(self) -> "subprocess.Popen[str]":
         self._training = True
+        self._note_commit()
         command = [sys.executable, "-m", "tbd", "train", self.run.config, "--resume"]
         command += ["--work-dir", str(self.run.folder), "--progress-file", str(self._progress)]
         if self._gradient_shares:
@@ -276,6 +281,14 @@ class _Execution:
         seconds = state.get("train_seconds", 0.0) + time.monotonic() - self.begun
         content = {**state, "trained": trained, "train_seconds": round(seconds, 1)}
         write_state(self.run.folder, content)
+
+    def _note_commit(self) -> None:
+        """Write down which code trains; a training that goes on may do so by later code."""
+        commit = source_commit()
+        state = read_state(self.run.folder)
+        commits = state.get(COMMITS, [])
+        if commit is not None and commit not in commits:
+            write_state(self.run.folder, {**state, COMMITS: [*commits, commit]})
 
     def _launch(self, command: Sequence[str]) -> "subprocess.Popen[str]":
         prefix = f"{self.run.name}, seed {self.run.seed}: " if self._verbose else None
@@ -343,7 +356,7 @@ def _take_up(run: Run, label: str, progress: Progress) -> Metrics | None:
         state["trained"] = False
     # What an older release began with is not known.
     begun_with = state.get(TEACHER_DIGEST) if state else run.teacher_digest
-    kept: dict[str, Any] = {key: state[key] for key in ("trained", "train_seconds") if key in state}
+    kept: dict[str, Any] = {key: state[key] for key in _KEPT if key in state}
     if begun_with is not None:
         kept[TEACHER_DIGEST] = begun_with
     write_state(

@@ -30,6 +30,9 @@ ORIGIN = "comparison"
 TEACHER_DIGEST = "teacher_sha256"
 """Key in that file: :attr:`Run.teacher_digest` when the run was begun; older files lack it."""
 
+COMMITS = "commits"
+"""Key in that file: commits of the code that trained, see :func:`~.source.source_commit`."""
+
 _ASIDE = ".replaced_"
 
 

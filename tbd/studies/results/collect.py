@@ -15,10 +15,18 @@ from tbd.detectors.model_config import WRAPPER_TYPES
 from tbd.engine.config import DATA_ROOT, config_name
 from tbd.engine.config_options import parse_options
 from tbd.studies.comparison.config_hash import config_hash, teacher_run
-from tbd.studies.comparison.runs import ORIGIN, RUN_FILE, RUN_FORMAT, find_runs, read_state
+from tbd.studies.comparison.runs import (
+    COMMITS,
+    ORIGIN,
+    RUN_FILE,
+    RUN_FORMAT,
+    find_runs,
+    read_state,
+)
+from tbd.studies.comparison.source import CHANGED
 from tbd.studies.glossary import GLOSSARY, in_studies
 from tbd.studies.results.checkout import Checkout, read_checkout
-from tbd.studies.results.record import RunRecord, add_records, read_records
+from tbd.studies.results.record import SEVERAL_COMMITS, RunRecord, add_records, read_records
 
 # What does not change a config beyond its place: all else, a record does not hold.
 _OPTIONS_OF_PLACE = {DATA_ROOT, "model.teacher_ckpt", "randomness.seed"}
@@ -45,8 +53,9 @@ def collect(
     Args:
         folders: Work directories of comparisons, or of single runs of them.
         target: The file of records to append to.
-        source: Checkout of this repository that the runs were started from. It must not have
-            changed since: its commit is recorded.
+        source: Checkout of this repository that holds their configs. Its commit is recorded of
+            runs that did not write down their own, so that it must not have changed since they
+            were started.
         hardware: What the runs ran on, in words.
         baseline: Name of the config that plain detectors are held against, as those are that
             differ in a loss; that of a distillation is its plain student in any case.
@@ -130,10 +139,26 @@ def read_run(
         metrics=_metrics(folder, state["metrics"]),
         started=_start(logs[0]).isoformat(),
         wall_seconds=sum(_seconds(log) for log in logs),
-        versions={**_versions(logs[-1]), **state.get("versions", {}), "tbd": checkout.commit},
+        versions={
+            **_versions(logs[-1]),
+            **state.get("versions", {}),
+            "tbd": _commit(folder, state, checkout),
+        },
         hardware=hardware,
         terms=origin.get("terms"),
     )
+
+
+def _commit(folder: Path, state: Mapping[str, Any], checkout: Checkout) -> str:
+    """The commit that a run was trained by, or several that it went on by."""
+    commits = state.get(COMMITS) or [checkout.commit]
+    for commit in commits:
+        if commit.endswith(CHANGED):
+            raise ValueError(
+                f"{folder} was trained by code that no commit holds: {commit.removesuffix(CHANGED)}"
+                " with changes, so that nobody could repeat it. Commit them, and train it again."
+            )
+    return SEVERAL_COMMITS.join(commits)
 
 
 def _find_teacher_run(cfg: Config, folder: Path) -> None:

@@ -164,7 +164,7 @@ def _origin(records: Sequence[RunRecord]) -> str:
         " ".join(f"{name} {r.versions[name]}" for name in packages if name in r.versions)
         for r in records
     ]
-    commits = [f"`{record.versions.get('tbd', '?')[:7]}`" for record in records]
+    commits = [f"`{commit[:7]}`" for record in records for commit in record.commits or ["?"]]
     hours = sum(record.wall_seconds for record in records) / 3600
     return (
         f"{len(records)} runs, {hours:.1f} hours, begun {min(r.started for r in records)[:10]} to "

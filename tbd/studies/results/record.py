@@ -16,6 +16,9 @@ from tbd.studies.comparison.methods import variant_name
 FIRST_CHOOSING_SEED = 100
 """Runs from this seed on choose settings; those below it make the tables. See docs/results.md."""
 
+SEVERAL_COMMITS = "+"
+"""Between the commits of a run that an interruption made go on by later code."""
+
 _KINDS = {
     "config": (str, "a text"),
     "config_hash": (str, "a text"),
@@ -56,7 +59,8 @@ class RunRecord:
             size that no box has, is not there.
         started: Begin of the training, ISO 8601, in the machine's local time.
         wall_seconds: Time that training and its validations took, interruptions excluded.
-        versions: Package → version, ``tbd`` → commit, ``processor`` → its name.
+        versions: Package → version, ``tbd`` → commit, or several joined by
+            :data:`SEVERAL_COMMITS`, ``processor`` → its name.
         hardware: What it ran on.
         terms: Methods whose terms replace those of ``config``, joined by ``+``; None where the
             config is what was trained.
@@ -80,6 +84,11 @@ class RunRecord:
         """Name of the config that was trained."""
         stem = config_name(self.config)
         return stem if self.terms is None else variant_name(stem, self.terms)
+
+    @property
+    def commits(self) -> list[str]:
+        """Commits that the run was trained by, mostly one; none where that is not known."""
+        return [part for part in self.versions.get("tbd", "").split(SEVERAL_COMMITS) if part]
 
     @property
     def method(self) -> str:

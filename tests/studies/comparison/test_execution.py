@@ -108,6 +108,20 @@ def test_the_others_are_finished_when_one_fails(runs, work, tmp_path):
     assert events(tmp_path).count("b begins") == events(tmp_path).count("c begins") == 1
 
 
+def test_a_run_says_which_code_trained_it(runs, work, tmp_path, monkeypatch):
+    monkeypatch.setattr(execution, "source_commit", lambda: "first")
+    work |= {"a": (0.0, 3)}
+    with pytest.raises(RuntimeError):
+        finish_runs(runs[:2], progress=Progress(io.StringIO()))
+    work.clear()
+    monkeypatch.setattr(execution, "source_commit", lambda: "second")
+    finish_runs(runs[:2], progress=Progress(io.StringIO()))
+    assert [read_state(tmp_path / name)["commits"] for name in "ab"] == [
+        ["first", "second"],
+        ["first"],
+    ]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_stops_all(runs, work, tmp_path, number, request):
     work |= {"a": (60.0, 0), "b": (60.0, 0)}

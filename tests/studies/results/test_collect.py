@@ -143,6 +143,24 @@ def test_versions_that_the_run_itself_wrote_down_count(tmp_path, source):
     assert len(found.versions["tbd"]) == 40
 
 
+@pytest.mark.parametrize("commits", [["0" * 40], ["0" * 40, "1" * 40]])
+def test_commits_that_the_run_itself_wrote_down_count(tmp_path, source, commits):
+    file = run(tmp_path, "plain", 0, PLAIN, ap=1.0) / "run.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"commits": commits}))
+    collect([tmp_path / "runs"], tmp_path / "cells.jsonl", source, "one core")
+    (found,) = read_records(tmp_path / "cells.jsonl")
+    assert found.commits == commits
+
+
+def test_a_run_by_code_that_no_commit_holds_is_not_recorded(tmp_path, source):
+    file = run(tmp_path, "plain", 0, PLAIN, ap=1.0) / "run.json"
+    state = json.loads(file.read_text()) | {"commits": ["0" * 40, f"{'1' * 40}-changed"]}
+    file.write_text(json.dumps(state))
+    with pytest.raises(ValueError, match=r"seed_0 was trained by code .* no commit holds: 1{40} "):
+        collect([tmp_path / "runs"], tmp_path / "cells.jsonl", source, "one core")
+    assert not (tmp_path / "cells.jsonl").exists()
+
+
 def test_runs_that_go_on_are_named_and_not_recorded(tmp_path, source):
     folder = run(tmp_path, "plain", 0, PLAIN, finished=False)
     added, unfinished = collect([tmp_path / "runs"], tmp_path / "cells.jsonl", source, "one core")
