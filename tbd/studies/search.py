@@ -14,7 +14,7 @@ from mmengine.config import Config
 from tbd.engine.config import config_name, load_config
 from tbd.engine.config_options import parse_options
 from tbd.files import write_file
-from tbd.studies.comparison.comparison import finish_run
+from tbd.studies.comparison.comparison import check_teacher_seed, finish_run
 from tbd.studies.comparison.methods import OPTION
 from tbd.studies.comparison.runs import ORIGIN, Run, make_run
 from tbd.visualization.markdown import markdown_table
@@ -92,6 +92,7 @@ def search(
             f"trials must be at least 1, finalists from 1 to trials, step above 1; got {trials}, "
             f"{finalists}, {step}."
         )
+    check_teacher_seed(teacher, teacher_seed)
     root = Path(work_dir)
     weights = _weights(config, keys)
     _check_options(options, weights)
@@ -207,7 +208,7 @@ def _write_config(config: str, factor: float, weights: Mapping[str, float], root
 
 
 def _write(trials: Sequence[Trial], config: str, root: Path) -> None:
-    stem = root / Path(config).stem
+    name = config_name(config)
     content = json.dumps([asdict(trial) for trial in trials], indent=2)
-    write_file(stem.with_name(f"{stem.name}.json"), content + "\n")
-    write_file(stem.with_name(f"{stem.name}.md"), format_trials(trials) + "\n")
+    write_file(root / f"{name}.json", content + "\n")
+    write_file(root / f"{name}.md", format_trials(trials) + "\n")

@@ -108,6 +108,17 @@ def test_a_shipped_config_is_searched_by_its_name(trained, tmp_path):
     assert (cfg.model.distill.hd.loss_weight, cfg.model.distill.tfd.loss_weight) == (1, 0.25)
 
 
+def test_tables_are_named_after_the_config(trained, tmp_path):
+    search("tbd::tbd_retinanet_r101_r50.py", KEYS, tmp_path, trials=2, finalists=1)
+    assert {path.stem for path in tmp_path.glob("*.*")} == {"tbd_retinanet_r101_r50"}
+
+
+def test_the_seed_of_a_teacher_that_is_not_trained_is_refused(trained, tmp_path):
+    with pytest.raises(ValueError, match="--teacher-seed 3: no teacher is trained here"):
+        search(CONFIG, KEYS, tmp_path, teacher_seed=3)
+    assert trained == []
+
+
 def test_a_tie_is_said(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(module, "finish_run", lambda run: {"ap": 3.0})
     assert search(CONFIG, KEYS, tmp_path, trials=3).factor == 0.5

@@ -4,9 +4,10 @@ import sys
 from pathlib import Path
 
 from tbd.studies.comparison.config_hash import config_hash
+from tbd.studies.comparison.data_digest import digest_of_annotations
 from tbd.studies.comparison.measurement import measure
 from tbd.studies.comparison.processor import processor
-from tbd.studies.comparison.runs import Run, read_state, write_state
+from tbd.studies.comparison.runs import TEST_DIGEST, Run, read_state, write_state
 from tbd.studies.comparison.versions import versions
 
 
@@ -18,10 +19,13 @@ def measure_folder(folder: Path) -> None:
     """
     state = read_state(folder)
     run = Run(state["config"], state["seed"], folder, tuple(state["options"]), state["fingerprint"])
+    cfg = run.load()
+    tested_on = digest_of_annotations(cfg, "test")
     metrics = measure(run)
     found = {
         "metrics": metrics,
-        "config_hash": config_hash(run.load()),
+        TEST_DIGEST: tested_on,
+        "config_hash": config_hash(cfg),
         "versions": {**versions(), "processor": processor()},
     }
     write_state(folder, {**state, **found})

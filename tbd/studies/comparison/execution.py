@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import torch
 
@@ -17,6 +17,7 @@ from tbd.studies.comparison.gradient_table import GRADIENT_FILE
 from tbd.studies.comparison.progress import Progress, Stage, duration, read_progress
 from tbd.studies.comparison.runs import (
     COMMITS,
+    DATA_DIGEST,
     RUN_FORMAT,
     TEACHER_DIGEST,
     Run,
@@ -35,7 +36,7 @@ _LINES_OF_A_FAILURE = 20
 _POLL = 0.2
 _PATIENCE = 15.0
 # What a run that goes on keeps of what was known of it.
-_KEPT = ("trained", "train_seconds", COMMITS)
+_KEPT = ("trained", "train_seconds", COMMITS, TEACHER_DIGEST, DATA_DIGEST)
 
 Metrics = dict[str, float | None]
 
@@ -340,25 +341,27 @@ def _take_up(run: Run, label: str, progress: Progress) -> Metrics | None:
     state = read_state(run.folder)
     if run.folder.exists() and not run.is_described_by(state):
         progress.say(
-            f"{label}: {run.folder} belongs to another state of the config, its options or its "
-            f"teacher; moved to {set_aside(run)}, training again"
+            f"{label}: {run.folder} belongs to another state of the config, its options, its "
+            f"annotations or its teacher; moved to {set_aside(run)}, training again"
         )
         state = {}
-    if state.get("metrics") and state.get("format") == RUN_FORMAT:
-        progress.say(f"{label}: finished before, {_ap(state['metrics'])}")
-        return dict(state["metrics"])
     if state.get("metrics"):
-        progress.say(f"{label}: trained before, under other names of metrics; measuring it again")
+        if state.get("format") != RUN_FORMAT:
+            other = "under other names of metrics"
+        elif not run.is_measured_by(state):
+            other = "measured on other annotations"
+        else:
+            progress.say(f"{label}: finished before, {_ap(state['metrics'])}")
+            return dict(state["metrics"])
+        progress.say(f"{label}: trained before, {other}; measuring it again")
         state["trained"] = True
     if state.get("trained") and (fault := run.checkpoint_fault()):
         _check_resumable(run, fault)
         progress.say(f"{label}: {fault}. The training goes on from an earlier checkpoint")
         state["trained"] = False
     # What an older release began with is not known.
-    begun_with = state.get(TEACHER_DIGEST) if state else run.teacher_digest
-    kept: dict[str, Any] = {key: state[key] for key in _KEPT if key in state}
-    if begun_with is not None:
-        kept[TEACHER_DIGEST] = begun_with
+    begun = state or {TEACHER_DIGEST: run.teacher_digest, DATA_DIGEST: run.data_digest}
+    kept = {key: begun[key] for key in _KEPT if begun.get(key) is not None}
     write_state(
         run.folder,
         {

@@ -5,7 +5,6 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from tbd.detectors.model_config import WRAPPER_TYPES
 from tbd.engine.config import config_name, load_config
 from tbd.engine.config_options import parse_options
 from tbd.files import write_file
+from tbd.studies.comparison.data_digest import digest_of_annotations, digest_of_file
 
 RUN_FILE = "run.json"
 """What is known of a run, in its folder."""
@@ -33,6 +33,12 @@ TEACHER_DIGEST = "teacher_sha256"
 COMMITS = "commits"
 """Key in that file: commits of the code that trained, see :func:`~.source.source_commit`."""
 
+DATA_DIGEST = "train_annotations_sha256"
+"""Key in that file: :attr:`Run.data_digest` when the run was begun; older files lack it."""
+
+TEST_DIGEST = "test_annotations_sha256"
+"""Key in that file: :attr:`Run.test_digest` when the run was measured; older files lack it."""
+
 _ASIDE = ".replaced_"
 
 
@@ -47,8 +53,10 @@ class Run:
         options: ``--cfg-options`` as on the command line, ``key=value``.
         fingerprint: Stands for all that decides on the result: the config with the options
             merged, the models that it names, the seed, the teacher's own run.
-        teacher_digest: SHA-256 of the file that the teacher is loaded from; None where that is
-            no local file, or belongs to a run, for which its fingerprint stands.
+        teacher_digest: SHA-256 of the file that the teacher is loaded from, or of the annotations
+            that the run which wrote it was trained on; None where that is no local file.
+        data_digest: SHA-256 of the annotations that the run is trained on; None likewise.
+        test_digest: The same of those that it is tested on.
     """
 
     config: str
@@ -57,6 +65,8 @@ class Run:
     options: tuple[str, ...]
     fingerprint: str
     teacher_digest: str | None = None
+    data_digest: str | None = None
+    test_digest: str | None = None
 
     @property
     def name(self) -> str:
@@ -90,13 +100,24 @@ class Run:
         return None
 
     def is_described_by(self, state: Mapping[str, Any]) -> bool:
-        """Whether what is known of the run's folder is of the same config, options and teacher.
+        """Whether what is known of the run's folder is of the same config, teacher and data.
 
         Args:
             state: See :func:`read_state`.
         """
-        digests = {state.get(TEACHER_DIGEST), self.teacher_digest} - {None}
-        return state.get("fingerprint") == self.fingerprint and len(digests) < 2
+        return (
+            state.get("fingerprint") == self.fingerprint
+            and _agree(state.get(TEACHER_DIGEST), self.teacher_digest)
+            and _agree(state.get(DATA_DIGEST), self.data_digest)
+        )
+
+    def is_measured_by(self, state: Mapping[str, Any]) -> bool:
+        """Whether what is known of the run's folder was measured on the test data of now.
+
+        Args:
+            state: See :func:`read_state`.
+        """
+        return _agree(state.get(TEST_DIGEST), self.test_digest)
 
 
 def make_run(
@@ -131,31 +152,30 @@ def make_run(
             ).to_dict()
         if teacher is not None and cfg.model.teacher is not None:
             content["teacher run"] = teacher.fingerprint
-            all_options.append(f"model.teacher_ckpt={teacher.final_checkpoint()}")
+            teacher_digest = teacher.data_digest
+            checkpoint = teacher.final_checkpoint()
+            # Without quotes a comma would make a list of it.
+            value = f"'{checkpoint}'" if "," in checkpoint else checkpoint
+            all_options.append(f"model.teacher_ckpt={value}")
         else:
-            teacher_digest = _digest(cfg.model.get("teacher_ckpt"))
+            teacher_digest = digest_of_file(cfg.model.get("teacher_ckpt") or "")
     digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
     folder = root / config_name(config) / f"seed_{seed}"
-    return Run(config, seed, folder, tuple(all_options), digest[:16], teacher_digest)
+    return Run(
+        config,
+        seed,
+        folder,
+        tuple(all_options),
+        digest[:16],
+        teacher_digest,
+        digest_of_annotations(cfg, "train"),
+        digest_of_annotations(cfg, "test"),
+    )
 
 
-def _digest(checkpoint: str | None) -> str | None:
-    """SHA-256 of a checkpoint; None where there is no such local file."""
-    path = Path(checkpoint or "").expanduser()
-    if not path.is_file():
-        return None
-    found = path.stat()
-    return _digest_of_file(path.resolve(), found.st_mtime_ns, found.st_size)
-
-
-@lru_cache
-def _digest_of_file(path: Path, modified: int, size: int) -> str:
-    # All runs of a comparison have the same teacher, whose file is large.
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
+def _agree(one: str | None, other: str | None) -> bool:
+    """Whether two digests are the same, as far as both are known."""
+    return None in (one, other) or one == other
 
 
 def read_state(folder: Path) -> dict[str, Any]:

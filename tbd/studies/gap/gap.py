@@ -25,6 +25,7 @@ from tbd.studies.comparison.finished import (
     measured_runs,
 )
 from tbd.studies.comparison.report import Spread
+from tbd.studies.comparison.runs import TEST_DIGEST, read_state
 from tbd.studies.gap.exchange import Exchange, measure_exchange
 from tbd.studies.statistics import mean_interval, paired_differences
 from tbd.visualization.markdown import markdown_table
@@ -97,7 +98,7 @@ def finished_exchanges(folder: str | os.PathLike[str]) -> dict[tuple[str, int], 
 
     Returns:
         Name of the config and seed → what was measured. A run that was trained again since, or
-        was measured by an older release, is not among them.
+        tested on other annotations, or was measured by an older release, is not among them.
     """
     return {run: exchange for run, (_, exchange) in measured_runs(folder, _read).items()}
 
@@ -107,6 +108,8 @@ def _read(folder: Path, fingerprint: str | None) -> tuple[str, Exchange] | None:
     try:
         content = json.loads((folder / GAP_FILE).read_text())
         if (content["format"], content["fingerprint"]) != (_FORMAT, fingerprint):
+            return None
+        if content.get(TEST_DIGEST) != read_state(folder).get(TEST_DIGEST):
             return None
         return content["teacher"], Exchange(**content["exchange"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -139,6 +142,7 @@ def _finish(student: FinishedTraining, source: str, teacher: Any, said: str) -> 
     content = {
         "format": _FORMAT,
         "fingerprint": student.fingerprint,
+        TEST_DIGEST: read_state(student.folder).get(TEST_DIGEST),
         "teacher": source,
         "exchange": asdict(exchange),
     }

@@ -400,6 +400,7 @@ def test_a_training_without_checkpoint_is_explained(configs, trainings, tmp_path
         (["plain"], {"seeds": ()}, "nothing to compare"),
         ([], {}, "nothing to compare"),
         (["plain"], {"seeds": (1, 1)}, "named twice"),
+        (["plain"], {"teacher_seed": 3}, "--teacher-seed 3: no teacher is trained here"),
         (["plain"], {"jobs": 0}, "--jobs must be at least 1, is 0"),
     ],
 )

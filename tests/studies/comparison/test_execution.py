@@ -175,6 +175,25 @@ def test_a_replaced_teacher_is_noted_from_the_beginning_of_a_run(runs, work, tmp
     assert "teacher_sha256" not in read_state(tmp_path / "a")
 
 
+def test_changed_annotations_are_trained_on_or_measured_again(runs, work, tmp_path):
+    def finish(trained_on, tested_on):
+        file = io.StringIO()
+        run = Run("a.py", 0, tmp_path / "a", (), "a", None, trained_on, tested_on)
+        finish_runs([run], progress=Progress(file))
+        return file.getvalue()
+
+    finish("data", None)
+    assert read_state(tmp_path / "a")["train_annotations_sha256"] == "data"
+    state = {**read_state(tmp_path / "a"), "test_annotations_sha256": "test"}
+    (tmp_path / "a" / "run.json").write_text(json.dumps(state))
+    torch.save({"state_dict": {}}, tmp_path / "a" / "epoch_1.pth")
+    assert "finished before" in finish("data", "test")
+    assert "measured on other annotations; measuring it again" in finish("data", "others")
+    assert events(tmp_path).count("a begins") == 1
+    assert "moved to" in finish("others", "others")
+    assert events(tmp_path).count("a begins") == 2
+
+
 def test_a_damaged_state_is_named_and_nothing_is_trained_again(runs, work, tmp_path):
     finish_runs(runs[:1], progress=Progress(io.StringIO()))
     state = tmp_path / "a" / "run.json"

@@ -1,8 +1,14 @@
 import pytest
 from tiny import retinanet
-from tiny_run import config_dict, write_config
+from tiny_run import config_dict, write_config, write_data
 
-from tbd.studies.comparison.runs import TEACHER_DIGEST, make_run, read_state
+from tbd.studies.comparison.runs import (
+    DATA_DIGEST,
+    TEACHER_DIGEST,
+    TEST_DIGEST,
+    make_run,
+    read_state,
+)
 
 
 @pytest.fixture
@@ -39,6 +45,46 @@ def test_a_replaced_checkpoint_is_another_teacher(distillation, tmp_path):
     # What is finished needs its teacher no more.
     checkpoint.unlink()
     assert make_run(distillation, 0, tmp_path / "out").is_described_by(state)
+
+
+def test_changed_annotations_are_other_data(distillation, tmp_path):
+    write_data(tmp_path / "data")
+    annotations = tmp_path / "data" / "all.json"
+    before = annotations.read_text()
+
+    def plan():
+        teacher = make_run(distillation, 7, tmp_path / "out")
+        (teacher.folder / "last_checkpoint").parent.mkdir(parents=True, exist_ok=True)
+        (teacher.folder / "last_checkpoint").write_text("epoch_1.pth")
+        return make_run(distillation, 0, tmp_path / "out", teacher=teacher)
+
+    run = plan()
+    older = {"fingerprint": run.fingerprint}
+    state = {**older, DATA_DIGEST: run.data_digest, TEST_DIGEST: run.test_digest}
+    assert None not in state.values()
+    assert run.is_described_by(state)
+    assert run.is_measured_by(state)
+    annotations.write_text(before.replace('"iscrowd": 0', '"iscrowd": 1', 1))
+    changed = plan()
+    assert changed.fingerprint == run.fingerprint
+    assert not changed.is_described_by(state)
+    assert not changed.is_measured_by(state)
+    # What taught it was trained on others, too.
+    assert not changed.is_described_by({**older, TEACHER_DIGEST: run.teacher_digest})
+    # Of runs of older releases, and where the data is no longer there, nobody knows.
+    assert changed.is_described_by(older)
+    assert changed.is_measured_by(older)
+    annotations.unlink()
+    assert plan().is_described_by(state)
+    assert plan().is_measured_by(state)
+
+
+def test_a_folder_with_a_comma_is_no_list(distillation, tmp_path):
+    teacher = make_run(distillation, 7, tmp_path / "one, two")
+    teacher.folder.mkdir(parents=True)
+    (teacher.folder / "last_checkpoint").write_text("epoch_1.pth")
+    run = make_run(distillation, 0, tmp_path / "one, two", teacher=teacher)
+    assert run.load().model.teacher_ckpt == str(teacher.folder / "epoch_1.pth")
 
 
 @pytest.mark.parametrize("content", ["", '{"fingerprint": "a", "met', "[]"])

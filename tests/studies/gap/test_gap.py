@@ -56,6 +56,12 @@ def test_students_are_measured_once_and_compared_by_seed(comparison, capsys, mon
     assert ("hd", 1) not in finished_exchanges(comparison)
     measure_gap(comparison, ["hd"])
     assert len(measured) == 5
+    # And other images that it was measured on.
+    content = json.loads(state.read_text()) | {"test_annotations_sha256": "others"}
+    state.write_text(json.dumps(content))
+    assert ("hd", 1) not in finished_exchanges(comparison)
+    measure_gap(comparison, ["hd"])
+    assert len(measured) == 6
     found = finished_exchanges(comparison)
     assert list(found) == [("hd", 0), ("hd", 1), ("plain", 0), ("plain", 1)]
     assert found["hd", 0].teacher == found["plain", 1].teacher
