@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from tbd.engine.config import student_model
 from tbd.engine.deployment import OnnxDetector, OnnxOptions, UnexportableError
-from tbd.engine.deployment.export import describe, make_model
+from tbd.engine.deployment.model import describe, make_model
 from tbd.predictions import UnsupportedHeadError
 
 _WARM_UP, _ROUNDS = 2, 10

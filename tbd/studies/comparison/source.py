@@ -3,15 +3,14 @@
 import subprocess
 from pathlib import Path
 
-import tbd
-
 CHANGED = "-changed"
 """What follows the hash of a commit where the code was no longer that commit's."""
 
+_ROOT = Path(__file__).parents[3]
 _PARTS = ("tbd", "configs")
 
 
-def source_commit(root: Path | None = None) -> str | None:
+def source_commit(root: Path = _ROOT) -> str | None:
     """Find the commit that the code is of.
 
     Args:
@@ -22,7 +21,7 @@ def source_commit(root: Path | None = None) -> str | None:
         configs has changes that the commit does not hold; None where the folder is no checkout of
         git, as that of an installed package is not.
     """
-    root = (root or Path(tbd.__file__).parents[1]).resolve()
+    root = root.resolve()
     # An environment often lies inside another repository, whose commit says nothing of tbd.
     if _git(root, "rev-parse", "--show-toplevel") != str(root):
         return None
