@@ -22,9 +22,9 @@ from mmengine.structures import InstanceData
 from tbd.compat import load_checkpoint
 from tbd.detectors import build_detector
 from tbd.detectors.weights import load_strictly, without_pretrained
+from tbd.engine.class_names import class_names
 from tbd.engine.config import load_config, student_model
 from tbd.engine.deployment import Detected, OnnxDetector
-from tbd.engine.deployment.export import class_names
 from tbd.files import replacing
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")

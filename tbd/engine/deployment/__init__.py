@@ -12,11 +12,13 @@ runs the file, :mod:`~tbd.engine.deployment.verification` and
 Needs the extra ``tbd[onnx]``, when it is used and not when it is imported.
 """
 
-from tbd.engine.deployment.export import OnnxExport, OnnxOptions, export_onnx
+from tbd.engine.deployment.export import export_onnx
 from tbd.engine.deployment.image_input import ImageInput
 from tbd.engine.deployment.limits import Limits, UnexportableError
 from tbd.engine.deployment.metadata import ModelInfo
 from tbd.engine.deployment.onnx_detector import Detected, OnnxDetector
+from tbd.engine.deployment.options import OnnxOptions
+from tbd.engine.deployment.result import OnnxExport
 
 __all__ = [
     "Detected",
