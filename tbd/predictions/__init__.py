@@ -21,8 +21,9 @@ from tbd.predictions.queries import QueryPredictions, QueryReader
 from tbd.predictions.reppoints import RepPointsAdapter
 from tbd.predictions.roi import RoIPredictions, check_box_head, no_predictions, read_box_head
 from tbd.predictions.rows import binary_class_rows, binary_logits, class_rows, regression_rows
+from tbd.predictions.runnable_head import RunnableHead
 from tbd.predictions.tood import TOODAdapter
-from tbd.predictions.towers import HeadFeatures, HeadTowers, RunnableHead
+from tbd.predictions.towers import HeadFeatures, HeadTowers
 from tbd.predictions.yolact import YOLACTAdapter
 from tbd.predictions.yolov3 import YOLOv3Adapter
 

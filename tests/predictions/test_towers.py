@@ -2,61 +2,13 @@
 
 import pytest
 import torch
-from dense_heads import CHANNELS, CLASSES, NORM, build_head, head_inputs
+from dense_heads import CHANNELS, CLASSES, build_head, head_inputs
+from head_towers import HEADS, build_towered, run_towers
 from mmdet.registry import MODELS as MMDET_MODELS
-from torch.testing import assert_close
 
-from tbd.detectors.recorder import OutputRecorder
-from tbd.predictions import HeadTowers, RunnableHead, UnsupportedHeadError, build_adapter
+from tbd.predictions import HeadTowers, UnsupportedHeadError
 
 pytestmark = pytest.mark.openmmlab
-
-SMALL = dict(num_classes=CLASSES, in_channels=CHANNELS, feat_channels=CHANNELS, stacked_convs=3)
-NORMED = SMALL | dict(norm_cfg=NORM)
-STRIDES = (8, 16, 32, 64, 128)
-
-HEADS = {
-    "retinanet": ("retinanet/retinanet_r50_fpn_1x_coco.py", SMALL, STRIDES),
-    "free anchor": ("free_anchor/freeanchor_r50_fpn_1x_coco.py", SMALL, STRIDES),
-    "fsaf": ("fsaf/fsaf_r50_fpn_1x_coco.py", SMALL, STRIDES),
-    "sabl": ("sabl/sabl-retinanet_r50_fpn_1x_coco.py", SMALL, STRIDES),
-    "gfl": ("gfl/gfl_r50_fpn_1x_coco.py", NORMED, STRIDES),
-    "atss": ("atss/atss_r50_fpn_1x_coco.py", NORMED, STRIDES),
-    "paa": ("paa/paa_r50_fpn_1x_coco.py", NORMED, STRIDES),
-    "ddod": ("ddod/ddod_r50_fpn_1x_coco.py", NORMED, STRIDES),
-    "fcos": ("fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py", NORMED, STRIDES),
-    "fcos in strides": (
-        "fcos/fcos_r50-caffe_fpn_gn-head-center-normbbox-centeronreg-giou_1x_coco.py",
-        NORMED,
-        STRIDES,
-    ),
-    "nas-fcos": (
-        "nas_fcos/nas-fcos_r50-caffe_fpn_nashead-gn-head_4xb4-1x_coco.py",
-        NORMED,
-        STRIDES,
-    ),
-    "autoassign": ("autoassign/autoassign_r50-caffe_fpn_1x_coco.py", NORMED, STRIDES),
-    "fovea": ("foveabox/fovea_r50_fpn_4xb4-1x_coco.py", SMALL, STRIDES),
-    "vfnet": ("vfnet/vfnet_r50_fpn_1x_coco.py", NORMED, STRIDES),
-    "reppoints": (
-        "reppoints/reppoints-moment_r50_fpn_1x_coco.py",
-        SMALL | dict(point_feat_channels=CHANNELS),
-        STRIDES,
-    ),
-    "rtmdet": ("rtmdet/rtmdet_l_8xb32-300e_coco.py", NORMED, STRIDES[:3]),
-    "yolox": ("yolox/yolox_s_8xb8-300e_coco.py", SMALL, STRIDES[:3]),
-    "yolof": (
-        "yolof/yolof_r50-c5_8xb8-1x_coco.py",
-        dict(num_classes=CLASSES, in_channels=CHANNELS),
-        (32,),
-    ),
-}
-
-
-def build(name):
-    config, options, strides = HEADS[name]
-    head = build_head(config, **options)
-    return head, head_inputs(head, strides, 128)
 
 
 def tensors(output):
@@ -65,29 +17,10 @@ def tensors(output):
     return [tensor for item in output for tensor in tensors(item)]
 
 
-def run(head, features):
-    towers = HeadTowers(head)
-    activations = {
-        (depth, name): module
-        for depth in towers.preactivations()
-        for name, module in towers.activations(depth).items()
-    }
-    with OutputRecorder(towers.modules(), inputs=activations) as recorder:
-        output = head(features)
-    found = towers.collect(
-        {name: recorder.outputs(name) for name in towers.modules()},
-        {
-            depth: {name: recorder.outputs((depth, name)) for name in towers.activations(depth)}
-            for depth in towers.preactivations()
-        },
-    )
-    return towers, output, found
-
-
 @pytest.mark.parametrize("name", HEADS)
 def test_the_rest_of_a_head_on_its_own_features_is_the_head(name):
-    head, features = build(name)
-    towers, output, found = run(head, features)
+    head, features = build_towered(name)
+    towers, output, found = run_towers(head, features)
     assert towers.depths == (len(found.cls), len(found.reg))
     assert {len(conv) for conv in found.cls + found.reg} == {len(features)}
     weights = {key: value.clone() for key, value in head.state_dict().items()}
@@ -108,8 +41,8 @@ def test_the_rest_of_a_head_on_its_own_features_is_the_head(name):
 
 
 def test_convolutions_before_the_given_features_do_not_run():
-    head, features = build("gfl")
-    _, _, found = run(head, features)
+    head, features = build_towered("gfl")
+    _, _, found = run_towers(head, features)
     calls = []
     for tower in (head.cls_convs, head.reg_convs):
         for index, conv in enumerate(tower):
@@ -119,72 +52,20 @@ def test_convolutions_before_the_given_features_do_not_run():
     assert len(calls) == 2 * len(features)
 
 
-def test_gradients_flow_through_the_frozen_head_to_the_features():
-    head, features = build("retinanet")
-    head.requires_grad_(False)
-    _, _, found = run(head, features)
-    cls, reg = (
-        [level.detach().clone().requires_grad_() for level in conv]
-        for conv in (found.cls[1], found.reg[1])
-    )
-    predictions = RunnableHead(head).predict_from(2, cls, reg)
-    logits = torch.autograd.grad(
-        sum(level.sum() for level in predictions.cls_logits),
-        cls + reg,
-        allow_unused=True,
-        retain_graph=True,
-    )
-    assert all(gradient.abs().sum() > 0 for gradient in logits[: len(cls)])
-    assert all(gradient is None for gradient in logits[len(cls) :])
-    boxes = torch.autograd.grad(sum(level.sum() for level in predictions.boxes), reg)
-    assert all(gradient.abs().sum() > 0 for gradient in boxes)
-    assert all(parameter.grad is None for parameter in head.parameters())
-
-
-def test_features_of_half_precision_are_brought_to_the_heads():
-    head, features = build("retinanet")
-    halves = [level.bfloat16() for level in features]
-    predictions = RunnableHead(head).predict(halves)
-    expected = build_adapter(head)(head(tuple(level.float() for level in halves)))
-    for own, other in zip(predictions.boxes, expected.boxes, strict=True):
-        assert torch.equal(own, other)
-
-
-@pytest.mark.parametrize("name", ["gfl", "rtmdet"])
-def test_levels_that_are_compared_are_predicted_as_among_all(name):
-    head, features = build(name)
-    _, output, found = run(head, features)
-    whole = build_adapter(head)(output)
-    levels = (2, 0)
-    part = (
-        RunnableHead(head)
-        .select(levels)
-        .predict_from(
-            1, *([conv[level] for level in levels] for conv in (found.cls[0], found.reg[0]))
-        )
-    )
-    for index, level in enumerate(levels):
-        assert_close(part.cls_logits[index], whole.cls_logits[level])
-        assert_close(part.boxes[index], whole.boxes[level])
-
-
 def test_what_cannot_be_run_is_said():
-    head, features = build("gfl")
-    _, _, found = run(head, features)
+    head, features = build_towered("gfl")
+    _, _, found = run_towers(head, features)
     towers = HeadTowers(head)
     with pytest.raises(ValueError, match=r"depth=4 must be from 1 to 3: .* GFLHead have 3"):
         towers.forward_from(4, found.cls[0], found.reg[0], features)
     with pytest.raises(ValueError, match="reg_features of 4 and features of 5 levels"):
         towers.forward_from(1, found.cls[0], found.reg[0][:4], features)
-    doubled = RunnableHead(head).select((0, 0))
-    with pytest.raises(ValueError, match=r"model\.level_map pairs a pyramid level of the GFLHead"):
-        doubled.predict_from(1, found.cls[0][:2], found.reg[0][:2])
 
 
 def test_convolutions_without_an_activation_of_their_own_have_nothing_before_it():
     config, options, strides = HEADS["yolox"]
     head = build_head(config, **options, use_depthwise=True)
-    towers, _, found = run(head, head_inputs(head, strides, 128))
+    towers, _, found = run_towers(head, head_inputs(head, strides, 128))
     assert towers.preactivations() == frozenset()
     assert found.preactivations == {}
     with pytest.raises(ValueError, match=r"depth=1: the towers of YOLOXHead .* at \[\] only"):
