@@ -162,10 +162,7 @@ class TeacherStudentDetector(BaseDetector):
         with isolated_randomness():
             teacher_model, weights = None, None
             if teacher is not None:
-                teacher_config = resolve_model_config(teacher, teacher_options, key="teacher")
-                check_model_keys(teacher_config, "model.teacher")
-                teacher_model = build_detector(without_pretrained(teacher_config), "model.teacher")
-                weights = _fill_teacher(teacher_model, teacher_ckpt)
+                teacher_model, weights = _build_teacher(teacher, teacher_options, teacher_ckpt)
             terms, self._schedules = build_terms(distill or {})
             self.distill = AtLeastFloat32(terms)
             self.balance = TermBalance(terms, auto_share)
@@ -510,8 +507,14 @@ def _check_start(student_init: str | None, checkpoint: str | None, partial: bool
         )
 
 
-def _fill_teacher(teacher: BaseDetector, source: str | None) -> TeacherWeights | None:
-    if source is None:
+def _build_teacher(
+    model: str | Mapping[str, Any], options: Mapping[str, Any] | None, checkpoint: str | None
+) -> tuple[BaseDetector, TeacherWeights | None]:
+    """Build a teacher and load it, or initialise it at random where there is no checkpoint."""
+    config = resolve_model_config(model, options, key="teacher")
+    check_model_keys(config, "model.teacher")
+    teacher = build_detector(without_pretrained(config), "model.teacher")
+    if checkpoint is None:
         teacher.init_weights()
-        return None
-    return load_teacher(teacher, source)
+        return teacher, None
+    return teacher, load_teacher(teacher, checkpoint)

@@ -12,6 +12,17 @@ Reduction = Literal["none", "mean", "sum"]
 _ASSERTING_DEVICES = ("cuda", "meta")
 
 
+def check_integers(**labels: Tensor) -> None:
+    """Make sure that tensors, given by name, hold integers.
+
+    Raises:
+        TypeError: One does not; the message names it.
+    """
+    for name, tensor in labels.items():
+        if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
+            raise TypeError(f"{name} must hold integer labels, not {tensor.dtype}.")
+
+
 def check_values(valid: Tensor, values: Tensor, requirement: str, hint: str = "") -> None:
     """Check values of a tensor, without waiting for a GPU.
 

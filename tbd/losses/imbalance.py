@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tbd.checks import check_choice, check_not_negative, check_positive
-from tbd.losses.checks import Reduction, check_values
+from tbd.losses.checks import Reduction, check_integers, check_values
 from tbd.losses.pixels import check_logits
 from tbd.losses.power import safe_power
 from tbd.precision import at_least_float32
@@ -236,8 +236,7 @@ def _check_target(logits: Tensor, target: Tensor) -> None:
             f"target must be labels [N] for logits [N, C], but logits are {list(logits.shape)} and "
             f"target is {list(target.shape)}."
         )
-    if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
-        raise TypeError(f"target must hold integer labels, not {target.dtype}.")
+    check_integers(target=target)
     check_values(
         (target >= 0) & (target < logits.shape[1]),
         target,

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tbd.losses.checks import check_values
+from tbd.losses.checks import check_integers, check_values
 from tbd.precision import at_least_float32
 
 
@@ -117,8 +117,7 @@ def class_pixels(
             f"logits {list(logits.shape)} have one class only: a binary problem takes logits and "
             "0/1 target of the same shape."
         )
-    if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
-        raise TypeError(f"target must hold integer labels, not {target.dtype}.")
+    check_integers(target=target)
     logits = at_least_float32(logits)
     counts = _checked_weight(weight, target, logits.dtype)
     target = target.long()

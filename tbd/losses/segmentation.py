@@ -8,7 +8,7 @@ from mmdet.models.losses.utils import weight_reduce_loss
 from torch import Tensor, nn
 
 from tbd.checks import check_choice
-from tbd.losses.checks import Reduction, check_values
+from tbd.losses.checks import Reduction, check_integers, check_values
 from tbd.losses.pixels import check_logits, class_pixels
 
 
@@ -186,8 +186,7 @@ def select_channel(logits: Tensor, labels: Tensor) -> Tensor:
             f"labels must be [R] for logits [R, C, ...], but logits are {list(logits.shape)} and "
             f"labels {list(labels.shape)}; weights of pixels are the keyword weight."
         )
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise TypeError(f"labels must be integers, not {labels.dtype}.")
+    check_integers(labels=labels)
     check_values(
         (labels >= 0) & (labels < logits.shape[1]),
         labels,

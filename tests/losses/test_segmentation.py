@@ -236,7 +236,7 @@ X, M, L = regions()
         ((X, M, L[:2]), ValueError, r"labels must be \[R\]"),
         ((X, M, M), ValueError, "weights of pixels are the keyword weight"),
         ((X, M, L + 2), ValueError, r"labels must be in 0…2, but holds \d"),
-        ((X, M, L.double()), TypeError, "labels must be integers"),
+        ((X, M, L.double()), TypeError, "labels must hold integer labels"),
         ((X.long(), M, L), TypeError, "logits must be floating point"),
         ((X, M + 1, L), ValueError, "target must be .* but holds 2"),
         ((X, -M, L), ValueError, "target must be .* but holds -1"),
