@@ -1,4 +1,4 @@
-"""Arguments held against the type hints of what they are given to, as strictly as a config needs.
+"""Checks of arguments by the type hints of what they are given to, as strictly as a config needs.
 
 Python takes any value for any argument: ``"no"`` is true, ``True`` is 1, and ``nan`` passes many a
 comparison. What a config can get wrong is therefore checked here, once for all parts of ``tbd``,
@@ -16,6 +16,18 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 Class = TypeVar("Class", bound=type)
 
+_COLLECTIONS = (Sequence, Iterable, typing.Collection.__origin__)  # type: ignore[attr-defined]
+
+_WORDS = {
+    None: "None",
+    types.NoneType: "None",
+    bool: "True or False",
+    int: "an integer",
+    float: "a finite number",
+    str: "a text",
+    Any: "anything",
+}
+
 _SHOWN = 80
 
 
@@ -23,7 +35,7 @@ def checked(cls: Class) -> Class:
     """Let the constructor of a class check its arguments by its type hints, and return the class.
 
     A constructor that the class has from another package is left alone: its hints were not
-    written to be held to.
+    written to be enforced.
 
     Raises:
         TypeError: when it is constructed, if an argument is unknown, missing or of another kind
@@ -50,7 +62,7 @@ def checked(cls: Class) -> Class:
 def check_arguments(
     function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], name: str
 ) -> None:
-    """Hold arguments against the signature and the type hints of a function.
+    """Check arguments by the signature and the type hints of a function.
 
     Args:
         function: What is to be called with them.
@@ -90,7 +102,7 @@ def check_arguments(
 
 
 def check_value(value: Any, hint: Any, key: str) -> None:
-    """Hold one value against a type hint.
+    """Check one value by a type hint.
 
     Raises:
         TypeError: It is of another kind.
@@ -224,19 +236,6 @@ def describe(hint: Any) -> str:
             return f"a list of {len(inner)} items, {', '.join(describe(part) for part in inner)}"
         return "a list" + (f" whose items are each {describe(inner[0])}" if inner else "")
     return f"a {kind.__name__}" if isinstance(kind, type) else str(hint)
-
-
-_COLLECTIONS = (Sequence, Iterable, typing.Collection.__origin__)  # type: ignore[attr-defined]
-
-_WORDS = {
-    None: "None",
-    types.NoneType: "None",
-    bool: "True or False",
-    int: "an integer",
-    float: "a finite number",
-    str: "a text",
-    Any: "anything",
-}
 
 
 @functools.cache

@@ -53,11 +53,11 @@ def check_parts(node: Any, key: str, registries: Sequence[Registry], *, names: b
 
 
 def check_scalars(cls: type, arguments: Mapping[str, Any], key: str) -> None:
-    """Hold texts, numbers and truth values against the hints of a constructor.
+    """Check texts, numbers and truth values by the hints of a constructor.
 
     Args:
-        cls: A class of MMEngine, MMDetection, MMCV or PyTorch; others are let be.
-        arguments: Arguments by name; those that it does not have are let be.
+        cls: A class of MMEngine, MMDetection, MMCV or PyTorch; others are passed over.
+        arguments: Arguments by name; those that it does not have are passed over.
         key: Their config key.
 
     Raises:

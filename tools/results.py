@@ -45,7 +45,7 @@ def parse_args() -> argparse.Namespace:
     collecting.add_argument(
         "--baseline",
         metavar="NAME",
-        help="config that detectors without a teacher are held against",
+        help="config that detectors without a teacher are compared with",
     )
     collecting.add_argument("--hardware", required=True, metavar="TEXT", help="what they ran on")
     for name, study in STUDIES.items():

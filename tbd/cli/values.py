@@ -1,4 +1,4 @@
-"""Values of arguments, held against what they are for before anything is done.
+"""Values of arguments, checked for what they are to be used for before anything is done.
 
 Each function is an argparse ``type``: what it refuses is said with the name of the argument.
 """

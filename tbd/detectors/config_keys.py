@@ -144,7 +144,7 @@ def _dicts(node: Any, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _check_numbers(part: Mapping[str, Any], key: str) -> None:
-    """Hold settings that are read by name, and weights of losses, against what they must be."""
+    """Check the kinds of settings that are read by name, and the signs of weights of losses."""
     for name, item in part.items():
         if name in _NUMBERS and not isinstance(item, Mapping | list | tuple | None):
             check_value(item, _NUMBERS[name], f"{key}.{name}")
@@ -155,7 +155,7 @@ def _check_numbers(part: Mapping[str, Any], key: str) -> None:
 
 
 def _check_suppression(settings: Any, key: str) -> None:
-    """Hold the settings of NMS against its arguments, which are looked up at the first image."""
+    """Check the names of NMS's settings, which MMDetection looks up at the first image only."""
     if not isinstance(settings, Mapping):
         return
     kind = settings.get("type", "nms")

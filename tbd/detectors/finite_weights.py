@@ -10,8 +10,8 @@ from torch import Tensor
 def first_non_finite(tensors: Mapping[str, Any]) -> str | None:
     """Find the first tensor with a NaN or an infinity.
 
-    Masks, which hold zeros and infinities alone as attention's do, are let be. The device is
-    waited for once, unless something is found.
+    Masks such as those of attention, which hold nothing but zeros and infinities, are passed over.
+    The device is waited for once, unless something is found.
 
     Args:
         tensors: By name; what is no floating-point tensor is passed over.

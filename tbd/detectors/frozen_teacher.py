@@ -139,7 +139,7 @@ class FrozenTeacher:
 
     def precision(self, device: torch.device) -> AbstractContextManager[object]:
         """Context in which the detector runs in its own precision."""
-        # What is held against it when it is prepared must not hide behind rounding.
+        # The comparison when it is prepared must not be blurred by rounding.
         return in_precision(self._execution.dtype if self._prepared else "fp32", device)
 
     @torch.no_grad()
@@ -211,7 +211,7 @@ class FrozenTeacher:
     def _prepare(
         self, images: Tensor, samples: Sequence[DetDataSample], gt: GroundTruth
     ) -> OutputRecorder:
-        """Do on the first batch what is done once, with its outputs to hold it against."""
+        """Do on the first batch what is done once, and compare its outputs before and after."""
         self._levels = self._separable_levels(images, samples, gt)
         # Run by terms as well, on features in float32.
         shared = [getattr(self.detector, str(self.head))] if "head" in self._reading.reads else []

@@ -73,7 +73,7 @@ class CrossHeadDistillation(DistillationTerm):
     CrossKD (Wang et al., CVPR 2024, arXiv 2306.11369). f_i is what the i-th
     convolution of a tower gives. The student's f_i goes through the rest of the
     teacher's head, from convolution i + 1 on, which is frozen but passes the
-    gradient; the resulting cross-head predictions are held against the
+    gradient; the resulting cross-head predictions are compared with the
     teacher's own (eq. 3), so that the student's own predictions learn from the
     ground truth alone:
 

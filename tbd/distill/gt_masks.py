@@ -12,7 +12,7 @@ from tbd.distill.locations import location_centers
 from tbd.distill.view import View
 
 ANCHOR_SCALE = 8.0
-"""Side of the anchors that are held against objects, in cells."""
+"""Side of the anchors whose overlap with objects counts, in cells."""
 
 ANCHOR_RATIOS = (0.5, 1.0, 2.0)
 """Their ratios of height to width."""

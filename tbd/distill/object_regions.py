@@ -14,7 +14,7 @@ from tbd.distill.spec import DetectorSpec
 from tbd.distill.view import View
 
 SCALE = 8.0
-"""Side of the square around a location that is held against objects, in strides."""
+"""Side of the square around a location whose overlap with objects counts, in strides."""
 
 Overlap = Literal["iou", "iof"]
 """What an overlap is divided by: the area of both, or of the square around the location."""
@@ -25,7 +25,7 @@ CANDIDATES = 9
 
 @dataclass(frozen=True)
 class ObjectRegions:
-    """Where in the pyramid objects are to be found.
+    """Where in the pyramid the objects are.
 
     Attributes:
         main: Per level, whether a location stands for an object [N, H, W], as

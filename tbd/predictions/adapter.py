@@ -71,7 +71,7 @@ class PredictionAdapter(ABC):
     def strides(self) -> tuple[tuple[float, float], ...] | None:
         """Pixels per cell, (horizontal, vertical), that the boxes of each level rest on.
 
-        Where given, they are held against the features when a model is built, and
+        Where given, they are compared with the features when a model is built, and
         objects are looked for at these locations.
         """
         return None

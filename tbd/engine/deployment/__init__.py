@@ -6,7 +6,7 @@
 (:mod:`~tbd.engine.deployment.query_graph`); :mod:`~tbd.engine.deployment.tracing` makes ONNX of it,
 :mod:`~tbd.engine.deployment.quantization` integers. :mod:`~tbd.engine.deployment.onnx_detector`
 runs the file, :mod:`~tbd.engine.deployment.verification` and
-:mod:`~tbd.engine.deployment.evaluation` hold it against MMDetection's detector, and
+:mod:`~tbd.engine.deployment.evaluation` compare it with MMDetection's detector, and
 :mod:`~tbd.engine.deployment.export` does all of that in order.
 
 Needs the extra ``tbd[onnx]``, when it is used and not when it is imported.

@@ -1,4 +1,4 @@
-"""An exported graph held against MMDetection's own predictions."""
+"""Comparison of an exported graph with MMDetection's own predictions."""
 
 import statistics
 import time

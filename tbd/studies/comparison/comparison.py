@@ -177,7 +177,7 @@ def compare_terms(
         terms: Names of methods, several joined by ``+``; ``plain`` for the student alone, which
             the others are compared to; ``all`` for everything that the pair can carry.
         seeds: See :func:`compare`.
-        work_dir: Folder for everything. With more terms or seeds it is gone on with.
+        work_dir: Folder for everything. A later call with more terms or seeds goes on in it.
         pair: Config of a distillation, which says all but the terms.
         teacher: Config that the teacher is trained by. Default: the one that the pair names,
             where its checkpoint is not there.

@@ -83,8 +83,8 @@ class Pair:
     def teacher(self, root: Path) -> str | None:
         """The config that the teacher is trained by, None where its checkpoint is there.
 
-        A teacher that was begun in ``root`` is gone on with, so that a later call does not take
-        another one.
+        A teacher whose training was begun in ``root`` is trained on, so that a later call does not
+        take another one.
 
         Args:
             root: Folder of the comparison.

@@ -57,7 +57,7 @@ def collect(
             runs that did not write down their own, so that it must not have changed since they
             were started.
         hardware: What the runs ran on, in words.
-        baseline: Name of the config that plain detectors are held against, as those are that
+        baseline: Name of the config that plain detectors are compared with, such as detectors that
             differ in a loss; that of a distillation is its plain student in any case.
 
     Returns:
@@ -98,7 +98,7 @@ def read_run(
         folder: Work directory, with ``run.json``, the logs and the dumped config.
         checkout: Of this repository, that the run was trained with.
         hardware: What it ran on.
-        baseline: Name of the config that a plain detector is held against, unless it is that.
+        baseline: Name of the config that a plain detector is compared with, unless it is that.
 
     Raises:
         FileNotFoundError: The run has no log.

@@ -31,7 +31,7 @@ def distilled_by_tbd(
     """Find every detector that TBD distilled, with all that distilled the same one.
 
     Detectors are told apart by what stands behind the method in the names of their configs:
-    ``tbd_retinanet-wide_bccd`` is held against ``qad_retinanet-wide_bccd``, not against
+    ``tbd_retinanet-wide_bccd`` is compared with ``qad_retinanet-wide_bccd``, not with
     ``qad_retinanet_bccd``, though both may have one teacher and one plain student.
 
     Args:
@@ -54,7 +54,7 @@ def distilled_by_tbd(
 def format_summary(by_set: Mapping[str, Sequence[RunRecord]]) -> str:
     """Summarise every detector that TBD distilled, see :func:`distilled_by_tbd`.
 
-    Methods are held against TBD on the seeds that TBD has; one that lacks any of these is left to
+    Methods are compared with TBD on the seeds that TBD has; one that lacks any of these is left to
     the table of its set.
 
     Args:

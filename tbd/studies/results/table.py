@@ -73,7 +73,7 @@ class Pair:
 
     Attributes:
         teacher: Name of the teacher's config; None where nothing is distilled.
-        baseline: Name of the plain student's config, or of what the others are held against.
+        baseline: Name of the plain student's config, or of what the others are compared with.
         rows: The teacher if it is recorded, the plain student likewise, then the distilled
             students in the order in which they were recorded.
     """
