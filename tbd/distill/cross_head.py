@@ -219,7 +219,7 @@ class CrossHeadDistillation(DistillationTerm):
         assert teacher.predictions is not None
         assert self._teacher is not None
         assert self.depth is not None
-        cls, reg = self._given(student, teacher)
+        cls, reg = self._tower_features(student, teacher)
         crossed = teacher.head.predict_from(self.depth, cls, reg, self.align_statistics)
         own = teacher.predictions
         cls_losses, box_losses, weights = [], [], []
@@ -241,7 +241,7 @@ class CrossHeadDistillation(DistillationTerm):
             "loss_bbox": self.loss_weight * self.bbox_weight * box_loss,
         }
 
-    def _given(self, student: View, teacher: View) -> list[list[Tensor]]:
+    def _tower_features(self, student: View, teacher: View) -> list[list[Tensor]]:
         """What the rest of the teacher's head is given, in the class and in the box tower."""
         found, found_t = student.head_features, teacher.head_features
         assert found is not None
