@@ -10,9 +10,11 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
-from mmengine.dist import barrier, is_distributed
+from mmengine.dist import barrier, is_distributed, is_main_process
 
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
+
+_RANKS = {"pytorch": "RANK", "slurm": "SLURM_PROCID", "mpi": "OMPI_COMM_WORLD_RANK"}
 
 
 @contextmanager
@@ -36,6 +38,20 @@ def launched(cfg: Config, launcher: str) -> Iterator[None]:
         # lets the threads have the interpreter that they need to end.
         gc.collect()
         dist.destroy_process_group()
+
+
+def is_first_process(launcher: str) -> bool:
+    """Whether this process is the first of its run, or the only one.
+
+    With CUDA the process group begins with the Runner, until when MMEngine takes every process for
+    the first one.
+
+    Args:
+        launcher: What started it, see :func:`set_launcher`.
+    """
+    if launcher == "none" or is_distributed():
+        return bool(is_main_process())
+    return os.environ.get(_RANKS[launcher], "0") == "0"
 
 
 def set_launcher(cfg: Config, launcher: str) -> None:
@@ -79,12 +95,12 @@ def _export_rendezvous(launcher: str) -> None:
     sources = {
         "pytorch": {name: name for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR")},
         "slurm": {
-            "RANK": f"{slurm}PROCID",
+            "RANK": _RANKS["slurm"],
             "WORLD_SIZE": f"{slurm}NTASKS",
             "LOCAL_RANK": f"{slurm}LOCALID",
         },
         "mpi": {
-            "RANK": f"{mpi}RANK",
+            "RANK": _RANKS["mpi"],
             "WORLD_SIZE": f"{mpi}SIZE",
             "LOCAL_RANK": f"{mpi}LOCAL_RANK",
             "MASTER_ADDR": "MASTER_ADDR",

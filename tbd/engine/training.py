@@ -97,10 +97,15 @@ def train(
     check_data(cfg, ("train", "val"))
     warnings = check_content(cfg)
     _check_kept_checkpoints(cfg)
-    set_resume(cfg, resume)
+    if launcher != "none":
+        # All processes at one time, so that they choose the same checkpoint.
+        set_resume(cfg, resume)
     student = Path(cfg.work_dir, "student.pth")
     before = student.stat().st_mtime_ns if student.is_file() else None
-    with launched(cfg, launcher), only_training_in(cfg.work_dir):
+    with launched(cfg, launcher), only_training_in(cfg.work_dir, launcher=launcher):
+        if launcher == "none":
+            # Until now another training may have written newer checkpoints, and removed older ones.
+            set_resume(cfg, resume)
         # In a function of its own, so that no variable here keeps the Runner.
         metrics = _train(cfg, warnings, progress_file, gradient_file)
     # One that is there may be of an earlier run.

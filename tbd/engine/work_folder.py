@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import ModuleType
 
-from mmengine.dist import is_main_process
+from tbd.engine.launch import is_first_process
 
 fcntl: ModuleType | None
 try:
@@ -20,7 +20,9 @@ _POLL = 0.2
 
 
 @contextmanager
-def only_training_in(folder: str, patience: float = _PATIENCE) -> Iterator[None]:
+def only_training_in(
+    folder: str, patience: float = _PATIENCE, launcher: str = "none"
+) -> Iterator[None]:
     """Keep other trainings out of a work directory, whose files they would replace.
 
     The folder is made if it does not exist. It is free again when the body ends, or the process
@@ -29,12 +31,13 @@ def only_training_in(folder: str, patience: float = _PATIENCE) -> Iterator[None]
     Args:
         folder: The work directory.
         patience: How long to wait for another training to end, in seconds.
+        launcher: See :func:`tbd.engine.launched`; the first process of a run acts for all of them.
 
     Raises:
         OSError: The folder cannot be made.
         ValueError: Another training is at work in it.
     """
-    if not is_main_process():
+    if not is_first_process(launcher):
         yield
         return
     try:
