@@ -28,7 +28,7 @@ class TestData:
         images: Folder that its ``file_name`` entries are relative to.
         classes: Names of its categories.
         digest: Stands for the content of the file and of its images.
-        has_masks: Whether every annotation has a segmentation.
+        has_masks: Whether every annotation has a segmentation that can be drawn.
     """
 
     # Not a class of tests.
@@ -66,7 +66,7 @@ def find_test_data(path: str | Path) -> TestData:
         raise ValueError(f"--test-data is not in COCO's format: {error}") from error
     names = [str(image["file_name"]) for image in content["images"]]
     classes = tuple(category["name"] for category in content["categories"])
-    has_masks = all(item.get("segmentation") for item in content["annotations"])
+    has_masks = all(_is_mask(item.get("segmentation")) for item in content["annotations"])
     if not names:
         raise ValueError(f"--test-data {file} lists no images; give a file with some.")
     folders = [(file.parent / name).resolve() for name in _IMAGE_FOLDERS]
@@ -78,6 +78,14 @@ def find_test_data(path: str | Path) -> TestData:
     raise FileNotFoundError(
         f"--test-data: {names[0]} of {file} is in none of {looked}; put the images beside it."
     )
+
+
+def _is_mask(segmentation: Any) -> bool:
+    """Whether it is a run-length code, or polygons of three points or more."""
+    if isinstance(segmentation, Mapping):
+        return {"counts", "size"} <= segmentation.keys()
+    polygons = segmentation if isinstance(segmentation, list) else []
+    return bool(polygons) and all(isinstance(p, list) and len(p) >= 6 for p in polygons)
 
 
 def _digest(file: Path, images: Path, names: Sequence[str]) -> str:
@@ -158,7 +166,8 @@ def options_for(cfg: Config, data: TestData) -> dict[str, Any]:
     if not data.has_masks and (reads_masks or any("segm" in _metric(item) for item in found)):
         raise ValueError(
             f"--test-data {data.annotations} has annotations without a segmentation, which the "
-            "detector's test pipeline or evaluator reads; give a file where each has one."
+            "detector's test pipeline or evaluator reads; give a file where each has one, polygons "
+            "of three points or more or a run-length code."
         )
     return {
         "test_dataloader.dataset": {
@@ -219,6 +228,6 @@ def check_finished(runs: Sequence[Run]) -> None:
     if unfinished:
         raise ValueError(
             "--test-data evaluates finished runs and trains none; not finished, or of another "
-            f"state of the config: {'; '.join(unfinished)}. Run the same command without "
-            "--test-data first."
+            f"state of the config, its data or its teacher: {'; '.join(unfinished)}. Run the same "
+            "command without --test-data first."
         )

@@ -114,8 +114,14 @@ def test_masks_are_only_evaluated_where_there_are_some(data, cfg):
 
     change(data, draw)
     options_for(cfg, find_test_data(data))
-    # The last one is as good as missing, which MMDetection fails at.
-    change(data, lambda content: content["annotations"][-1].update(segmentation=[]))
+    rle = {"counts": [4096], "size": [64, 64]}
+    change(data, lambda content: content["annotations"][-1].update(segmentation=rle))
+    options_for(cfg, find_test_data(data))
+    # As good as missing, which pycocotools and MMDetection fail at.
+    for empty in ([[]], [[3, 3, 9, 9]], []):
+        change(data, lambda content, e=empty: content["annotations"][-1].update(segmentation=e))
+        with pytest.raises(ValueError, match="has annotations without a segmentation"):
+            options_for(cfg, find_test_data(data))
     cfg.test_evaluator.metric = "bbox"
     options_for(cfg, find_test_data(data))
     cfg.test_dataloader.dataset.pipeline[2].with_mask = True
