@@ -40,6 +40,7 @@ TEST_DIGEST = "test_annotations_sha256"
 """Key in that file: :attr:`Run.test_digest` when the run was measured; older files lack it."""
 
 _ASIDE = ".replaced_"
+_SEED, _TEACHER = "randomness.seed", "model.teacher_ckpt"
 
 
 @dataclass(frozen=True)
@@ -134,14 +135,31 @@ def make_run(
 
     Returns:
         The run, not started.
+
+    Raises:
+        ValueError: An option sets what the comparison sets itself, or a teacher for a config that
+            has none.
     """
-    all_options = [*options, f"randomness.seed={seed}"]
+    given = parse_options(options)
+    if _SEED in given:
+        raise ValueError(
+            f"--cfg-options: {_SEED}={given[_SEED]}: each run has a seed of its own; leave it out, "
+            "and name the seeds where the command takes them, by --seeds and --teacher-seed."
+        )
+    all_options = [*options, f"{_SEED}={seed}"]
     cfg = load_config(config, parse_options(all_options), needs_model=True)
+    distills = cfg.model.type in WRAPPER_TYPES
+    if _TEACHER in given and (teacher is not None or not distills):
+        its = f"is taught by {teacher.name}" if teacher and distills else "has no teacher"
+        raise ValueError(
+            f"--cfg-options: {_TEACHER}={given[_TEACHER]}: options are those of all runs, and "
+            f"{config} {its}; set it in the configs of the distillations."
+        )
     content: dict[str, Any] = {"config": cfg.to_dict()}
     teacher_digest = None
     for key in ("work_dir", ORIGIN):
         content["config"].pop(key, None)
-    if cfg.model.type in WRAPPER_TYPES:
+    if distills:
         # The config names its models by path; what the files say decides, not where they lie.
         for key in ("student", "teacher"):
             content["config"]["model"].pop(key)
@@ -156,7 +174,7 @@ def make_run(
             checkpoint = teacher.final_checkpoint()
             # Without quotes a comma would make a list of it.
             value = f"'{checkpoint}'" if "," in checkpoint else checkpoint
-            all_options.append(f"model.teacher_ckpt={value}")
+            all_options.append(f"{_TEACHER}={value}")
         else:
             teacher_digest = digest_of_file(cfg.model.get("teacher_ckpt") or "")
     digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

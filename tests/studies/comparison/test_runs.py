@@ -87,6 +87,20 @@ def test_a_folder_with_a_comma_is_no_list(distillation, tmp_path):
     assert run.load().model.teacher_ckpt == str(teacher.folder / "epoch_1.pth")
 
 
+def test_options_that_no_run_can_have_are_refused(distillation, tmp_path):
+    plain = write_config(tmp_path / "plain.py", config_dict(tmp_path / "data", retinanet()))
+    for config in (plain, distillation):
+        with pytest.raises(ValueError, match=r"randomness\.seed=5: each run has a seed of its own"):
+            make_run(config, 0, tmp_path / "out", ["randomness.seed=5"])
+    option = [f"model.teacher_ckpt={tmp_path / 'other.pth'}"]
+    with pytest.raises(ValueError, match=r"other\.pth: .* and .*plain\.py has no teacher"):
+        make_run(plain, 0, tmp_path / "out", option)
+    run = make_run(distillation, 0, tmp_path / "out", option)
+    assert run.load().model.teacher_ckpt.endswith("other.pth")
+    with pytest.raises(ValueError, match=r"distilled\.py is taught by plain"):
+        make_run(distillation, 0, tmp_path / "out", option, make_run(plain, 0, tmp_path / "out"))
+
+
 @pytest.mark.parametrize("content", ["", '{"fingerprint": "a", "met', "[]"])
 def test_a_damaged_state_is_no_empty_one(content, tmp_path):
     assert read_state(tmp_path) == {}
