@@ -28,7 +28,11 @@ from tbd.detectors.model_config import WRAPPER_TYPES
 from tbd.engine.config_check.data import check_loader
 from tbd.engine.config_check.hooks import check_hooks
 from tbd.engine.config_check.learning_rate import check_scaling, check_schedulers
-from tbd.engine.config_check.loops import check_evaluation_loop, check_training_loop
+from tbd.engine.config_check.loops import (
+    check_evaluation_loop,
+    check_loop_arguments,
+    check_training_loop,
+)
 from tbd.engine.config_check.optimizer import check_optimizer
 from tbd.engine.config_check.parameters import check_paramwise
 from tbd.engine.config_check.settings import check_kinds, check_least, check_numbers
@@ -82,6 +86,8 @@ def check_config(cfg: Config) -> None:
     check_paramwise(wrapper)
     check_schedulers(cfg.get("param_scheduler"))
     check_scaling(cfg.get("auto_scale_lr") or {})
+    for split in ("train", "val", "test"):
+        check_loop_arguments(cfg.get(f"{split}_cfg") or {}, split)
     check_training_loop(cfg.get("train_cfg") or {})
     for split in ("val", "test"):
         check_evaluation_loop(cfg, split)

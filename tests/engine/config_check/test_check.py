@@ -42,6 +42,8 @@ def config(tmp_path, **options):
         ({"optim_wrapper.optimizer.lr": "0.1"}, r"optimizer\.lr='0\.1' must be a finite number"),
         ({"optim_wrapper.optimizer.lr": -1}, r"optimizer\.lr=-1 must not be negative"),
         ({"optim_wrapper.paramwise_cfg": dict(custom_key={})}, "did you mean .*custom_keys"),
+        ({"train_cfg.max_epoch": 5}, r"train_cfg\.max_epoch=5 is no argument.*mean max_epochs"),
+        ({"val_cfg": dict(fp61=True)}, r"val_cfg\.fp61=True is no argument of ValLoop.*mean fp16"),
         ({"train_cfg.max_epochs": 0}, r"train_cfg\.max_epochs=0 trains nothing"),
         ({"custom_hooks": dict(type="EMAHook")}, "custom_hooks=.* must be a list"),
         ({"model.distill.hd.loss_weight": float("nan")}, r"model\.distill\.hd\.loss_weight=nan"),
