@@ -35,6 +35,7 @@ from tbd.studies.comparison.processor import processor
 from tbd.studies.comparison.progress import Progress
 from tbd.studies.comparison.report import RunResult, format_table, summarize, write_report
 from tbd.studies.comparison.runs import Run, make_run, read_state
+from tbd.studies.comparison.teacher_check import check_teacher
 from tbd.studies.comparison.training_cost import step_costs
 from tbd.studies.comparison.versions import versions
 
@@ -122,6 +123,8 @@ def compare(
         results = _evaluate_elsewhere(runs, data, log, progress, verbose)
         return _report(root, results, name, teacher_run, progress, f"_{data.name}")
 
+    if teacher is not None:
+        check_teacher(teacher, configs, options)
     total = len(configs) * len(seeds) + len(teachers)
     progress.say(
         f"{total} {'run' if total == 1 else 'runs'} in {root}, {jobs} at a time; what each prints "

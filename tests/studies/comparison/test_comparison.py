@@ -410,6 +410,25 @@ def test_contradictory_arguments(configs, trainings, tmp_path, names, arguments,
     assert not trainings.started
 
 
+def test_a_teacher_that_no_distillation_could_load_is_not_trained(configs, trainings, tmp_path):
+    Path(configs["teacher"]).rename(tmp_path / "big.py")
+    other = config_dict(tmp_path / "data", retinanet(width=16), epochs=1)
+    distilled = Path(configs["distilled"])
+    distilled.write_text(distilled.read_text().replace("teacher.py", "big.py"))
+    configs["other"] = write_config(tmp_path / "other.py", other)
+    with pytest.raises(
+        ValueError, match=r"other\.py trains another detector than .*distilled"
+    ) as e:
+        run(configs, tmp_path / "out", "plain", "distilled", teacher=configs["other"])
+    assert re.search(
+        r"of another shape: .*\nName the config .*model\.teacher, .*big\.py\.", str(e.value)
+    )
+    assert not trainings.started
+    # Without a distillation any detector may be trained beside the others.
+    run(configs, tmp_path / "out", "plain", teacher=configs["other"], num_pictures=0)
+    assert trainings.names() == ["other", "plain"]
+
+
 @pytest.mark.slow
 def test_command_line_trains_and_resumes(configs, tmp_path):
     command = [
