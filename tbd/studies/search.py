@@ -14,9 +14,10 @@ from mmengine.config import Config
 from tbd.engine.config import config_name, load_config
 from tbd.engine.config_options import parse_options
 from tbd.files import write_file
-from tbd.studies.comparison.comparison import check_teacher_seed, finish_run
+from tbd.studies.comparison.comparison import finish_run
 from tbd.studies.comparison.methods import OPTION
 from tbd.studies.comparison.runs import ORIGIN, Run, make_run
+from tbd.studies.comparison.teacher_check import check_teacher
 from tbd.visualization.markdown import markdown_table
 
 SEARCH_SEEDS = (100, 101, 102)
@@ -92,12 +93,12 @@ def search(
             f"trials must be at least 1, finalists from 1 to trials, step above 1; got {trials}, "
             f"{finalists}, {step}."
         )
-    check_teacher_seed(teacher, teacher_seed)
     root = Path(work_dir)
     weights = _weights(config, keys)
     _check_options(options, weights)
     # Before anything is written: options and teacher may be wrong.
     make_run(config, SEARCH_SEEDS[0], root, options)
+    check_teacher(teacher, teacher_seed, [config], options)
     teacher_run = None if teacher is None else make_run(teacher, teacher_seed, root, options)
     planned = []
     for factor in factors(trials, step):

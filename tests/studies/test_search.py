@@ -119,6 +119,14 @@ def test_the_seed_of_a_teacher_that_is_not_trained_is_refused(trained, tmp_path)
     assert trained == []
 
 
+def test_a_teacher_that_the_trials_could_not_load_is_not_trained(trained, tmp_path):
+    other = str(ROOT / "shapes/retinanet_student_shapes.py")
+    with pytest.raises(ValueError, match=r"retinanet_student_shapes\.py trains another detector"):
+        search(CONFIG, KEYS, tmp_path, teacher=other)
+    assert trained == []
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_tie_is_said(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(module, "finish_run", lambda run: {"ap": 3.0})
     assert search(CONFIG, KEYS, tmp_path, trials=3).factor == 0.5

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tbd.arguments import check_value
-from tbd.engine.config_check.values import check_at_least, refuse_near, shorten
+from tbd.engine.config_check.values import check_count, refuse_near, shorten
 
 _METAINFO = ("classes", "palette")
 
@@ -98,7 +98,7 @@ def _check_inner_datasets(dataset: Mapping[str, Any], key: str, split: str) -> N
         raise ValueError(f"{key}.datasets=[] joins nothing; give it one data set or more.")
     if isinstance(dataset.get("dataset"), Mapping):
         if "times" in dataset:
-            check_at_least(dataset["times"], 1, f"{key}.times")
+            check_count(dataset["times"], f"{key}.times")
         _check_dataset(dataset["dataset"], f"{key}.dataset", split)
     for index, inner in enumerate(dataset.get("datasets") or ()):
         _check_dataset(inner, f"{key}.datasets[{index}]", split)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tbd.arguments import advice
-from tbd.engine.config_check.values import check_at_least, check_not_negative, is_number, shorten
+from tbd.engine.config_check.values import check_count, check_rate, is_number, shorten
 
 _PERIODS = ("T_max", "step_size")
 _RATES = ("gamma", "factor", "start_factor", "end_factor", "eta_min", "eta_min_ratio", "power")
@@ -54,10 +54,10 @@ def _check_scheduler(scheduler: Any, place: str) -> None:
         return
     for name in _RATES:
         if scheduler.get(name) is not None:
-            check_not_negative(scheduler[name], f"{place}.{name}")
+            check_rate(scheduler[name], f"{place}.{name}")
     for name in _PERIODS:
         if scheduler.get(name) is not None:
-            check_at_least(scheduler[name], 1, f"{place}.{name}")
+            check_count(scheduler[name], f"{place}.{name}")
     milestones = scheduler.get("milestones")
     if milestones is not None and any(is_number(p) and p < 1 for p in milestones):
         raise ValueError(f"{place}.milestones={list(milestones)} must be 1 or more, all.")

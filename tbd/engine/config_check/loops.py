@@ -1,6 +1,5 @@
 """How long a config trains, and whether it measures what it evaluates."""
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,13 +7,10 @@ from mmengine.config import Config
 from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, TestLoop, ValLoop
 
-from tbd.arguments import advice, check_value
-from tbd.engine.config_check.values import shorten
+from tbd.arguments import check_value
+from tbd.engine.config_check.values import refuse_unknown
 
 _PARTS = ("dataloader", "cfg", "evaluator")
-# What a Runner gives a loop itself, and what a config says of it beside the loop's own arguments.
-_GIVEN = ("self", "runner", "dataloader", "evaluator")
-_SPOKEN = ("type", "by_epoch", "_scope_")
 
 
 def check_loop_arguments(settings: Mapping[str, Any], split: str) -> None:
@@ -28,28 +24,14 @@ def check_loop_arguments(settings: Mapping[str, Any], split: str) -> None:
         ValueError: An argument is unknown to the loop.
     """
     loop = _loop(settings, split)
-    if not isinstance(loop, type):
-        return
-    parameters = inspect.signature(loop).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return
-    known = [name for name in parameters if name not in _GIVEN]
-    for key, value in settings.items():
-        if key not in (*known, *_SPOKEN):
-            raise ValueError(
-                f"{split}_cfg.{key}={shorten(value)} is no argument of {loop.__name__}; "
-                f"{advice(key, known)}"
-            )
-
-
-def _loop(settings: Mapping[str, Any], split: str) -> Any:
-    """The class of the loop that a Runner will build."""
-    kind = settings.get("type")
-    if kind is not None:
-        return LOOPS.get(kind) if isinstance(kind, str) else kind
-    if split == "train":
-        return EpochBasedTrainLoop if settings.get("by_epoch") else IterBasedTrainLoop
-    return ValLoop if split == "val" else TestLoop
+    if isinstance(loop, type):
+        refuse_unknown(
+            settings,
+            loop,
+            f"{split}_cfg",
+            given=("runner", "dataloader", "evaluator"),
+            beside=("type", "by_epoch", "_scope_"),
+        )
 
 
 def check_training_loop(settings: Mapping[str, Any]) -> None:
@@ -107,3 +89,13 @@ def check_evaluation_loop(cfg: Config, split: str) -> None:
             f"dict(type='CocoMetric'), or set {split}_dataloader, {split}_cfg and "
             f"{split}_evaluator to None."
         )
+
+
+def _loop(settings: Mapping[str, Any], split: str) -> Any:
+    """The class of the loop that a Runner will build."""
+    kind = settings.get("type")
+    if kind is not None:
+        return LOOPS.get(kind) if isinstance(kind, str) else kind
+    if split == "train":
+        return EpochBasedTrainLoop if settings.get("by_epoch") else IterBasedTrainLoop
+    return ValLoop if split == "val" else TestLoop

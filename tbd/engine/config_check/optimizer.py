@@ -1,14 +1,13 @@
 """The optimizer of a config: its arguments, and how gradients are clipped."""
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from mmengine.registry import OPTIMIZERS
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
-from tbd.arguments import advice, check_value
-from tbd.engine.config_check.values import check_not_negative, is_number, shorten
+from tbd.arguments import check_value
+from tbd.engine.config_check.values import check_rate, is_number, refuse_unknown, shorten
 
 # Name of the limit and the function of each kind of clipping.
 _CLIPPING: dict[str, tuple[str, Callable[..., Any]]] = {
@@ -32,7 +31,7 @@ def check_optimizer(wrapper: Mapping[str, Any]) -> None:
     if isinstance(optimizer, Mapping):
         _refuse_unknown_arguments(optimizer)
         if "lr" in optimizer:
-            check_not_negative(optimizer["lr"], "optim_wrapper.optimizer.lr")
+            check_rate(optimizer["lr"], "optim_wrapper.optimizer.lr")
             if optimizer["lr"] == 0:
                 raise ValueError(
                     "optim_wrapper.optimizer.lr=0 trains nothing: the student would be exported "
@@ -49,18 +48,9 @@ def check_optimizer(wrapper: Mapping[str, Any]) -> None:
 def _refuse_unknown_arguments(optimizer: Mapping[str, Any]) -> None:
     """Refuse what an optimizer does not take, such as what is inherited of another type."""
     kind = OPTIMIZERS.get(optimizer["type"]) if isinstance(optimizer.get("type"), str) else None
-    if not isinstance(kind, type):
-        return
-    known = inspect.signature(kind).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
-        return
-    for key, value in optimizer.items():
-        if key not in (*known, "type", "_scope_"):
-            raise ValueError(
-                f"optim_wrapper.optimizer.{key}={value!r} is no argument of {optimizer['type']}; "
-                f"{advice(key, list(known))} What is inherited goes with "
-                "optim_wrapper.optimizer._delete_=True."
-            )
+    if isinstance(kind, type):
+        remedy = " What is inherited goes with optim_wrapper.optimizer._delete_=True."
+        refuse_unknown(optimizer, kind, "optim_wrapper.optimizer", remedy=remedy)
 
 
 def _check_clipping(settings: Any, key: str) -> None:
@@ -71,12 +61,7 @@ def _check_clipping(settings: Any, key: str) -> None:
     kind = settings.get("type", "norm")
     check_value(kind, Literal["norm", "value"], f"{key}.type")
     limit, function = _CLIPPING[kind]
-    known = [*inspect.signature(function).parameters, "type"]
-    for name in settings:
-        if name not in known:
-            raise ValueError(
-                f"{key}.{name}={shorten(settings[name])} is read by nothing; {advice(name, known)}"
-            )
+    refuse_unknown(settings, function, key)
     if limit not in settings:
         raise ValueError(f"{key}={shorten(dict(settings))} needs {limit}, above which it clips.")
     check_value(settings[limit], float, f"{key}.{limit}")

@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.optim import DefaultOptimWrapperConstructor
 
 from tbd.arguments import check_value
-from tbd.engine.config_check.values import NEAR, check_not_negative, refuse_near, shorten
+from tbd.engine.config_check.values import NEAR, check_rate, refuse_near, shorten
 
 _FACTORS = ("lr_mult", "decay_mult")
 _PARAMWISE = (
@@ -43,10 +43,10 @@ def check_paramwise(wrapper: Mapping[str, Any]) -> None:
         for factor, value in factors.items():
             refuse_near(factor, value, _FACTORS, f"{key}.")
             if factor in _FACTORS:
-                check_not_negative(value, f"{key}.{factor}")
+                check_rate(value, f"{key}.{factor}")
     for name in _PARAMWISE:
         if name.endswith("_mult") and settings.get(name) is not None:
-            check_not_negative(settings[name], f"{place}.{name}")
+            check_rate(settings[name], f"{place}.{name}")
     if "constructor" not in wrapper:
         source = inspect.getsource(DefaultOptimWrapperConstructor)
         for key, value in settings.items():

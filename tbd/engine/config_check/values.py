@@ -1,10 +1,12 @@
 """Names and values that every part of a config may have wrong."""
 
 import difflib
-from collections.abc import Iterable
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from tbd.arguments import check_value
+from tbd.arguments import advice, check_value
+from tbd.checks import check_at_least_one, check_not_negative
 
 # How alike a misspelt name and the right one are, in difflib's measure.
 NEAR = 0.85
@@ -34,7 +36,41 @@ def refuse_near(key: str, value: Any, read: Iterable[str], place: str) -> None:
         )
 
 
-def check_not_negative(value: Any, key: str) -> None:
+def refuse_unknown(
+    settings: Mapping[str, Any],
+    function: Callable[..., Any],
+    place: str,
+    *,
+    given: Sequence[str] = (),
+    beside: Sequence[str] = ("type", "_scope_"),
+    remedy: str = "",
+) -> None:
+    """Refuse what a function, or the constructor of a class, does not take.
+
+    Args:
+        settings: What a config gives to it, by name.
+        function: The function; one that takes names of any kind is let be.
+        place: Config key of the settings.
+        given: Names of arguments that it gets from elsewhere.
+        beside: Names in the settings that are not meant for it.
+        remedy: Said behind the advice.
+
+    Raises:
+        ValueError: A name is none of its arguments.
+    """
+    parameters = inspect.signature(function).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    known = [name for name in parameters if name not in given]
+    for key, value in settings.items():
+        if key not in (*known, *beside):
+            raise ValueError(
+                f"{place}.{key}={shorten(value)} is no argument of {function.__name__}; "
+                f"{advice(key, known)}{remedy}"
+            )
+
+
+def check_rate(value: Any, key: str) -> None:
     """Refuse what is no number, or a negative one.
 
     Raises:
@@ -42,20 +78,18 @@ def check_not_negative(value: Any, key: str) -> None:
         ValueError: It is negative.
     """
     check_value(value, float, key)
-    if value < 0:
-        raise ValueError(f"{key}={value} must not be negative.")
+    check_not_negative(**{key: value})
 
 
-def check_at_least(value: Any, least: int, key: str) -> None:
-    """Refuse what is no whole number, or too small a one.
+def check_count(value: Any, key: str) -> None:
+    """Refuse what is no whole number, or less than 1.
 
     Raises:
         TypeError: The value is no whole number.
-        ValueError: It is below ``least``.
+        ValueError: It is less than 1.
     """
     check_value(value, int, key)
-    if value < least:
-        raise ValueError(f"{key}={value} must be {least} or more.")
+    check_at_least_one(**{key: value})
 
 
 def is_number(value: Any) -> bool:

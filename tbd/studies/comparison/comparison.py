@@ -97,7 +97,7 @@ def compare(
         RuntimeError: A training failed.
     """
     _check_arguments(configs, seeds, teacher, baseline)
-    check_teacher_seed(teacher, teacher_seed)
+    check_teacher(teacher, teacher_seed, configs, options)
     if onnx:
         import_extra("onnxruntime")
     root = Path(work_dir)
@@ -123,8 +123,6 @@ def compare(
         results = _evaluate_elsewhere(runs, data, log, progress, verbose)
         return _report(root, results, name, teacher_run, progress, f"_{data.name}")
 
-    if teacher is not None:
-        check_teacher(teacher, configs, options)
     total = len(configs) * len(seeds) + len(teachers)
     progress.say(
         f"{total} {'run' if total == 1 else 'runs'} in {root}, {jobs} at a time; what each prints "
@@ -378,24 +376,6 @@ def _check_arguments(
         raise ValueError(
             f"--baseline {baseline!r} is not among the compared configs; name one of "
             f"{list(configs)}."
-        )
-
-
-def check_teacher_seed(teacher: str | None, seed: int) -> None:
-    """Refuse the seed of a teacher that is not trained.
-
-    Args:
-        teacher: Config that the teacher is trained by; None where its checkpoint is taken.
-        seed: The seed.
-
-    Raises:
-        ValueError: There is no such config, and the seed is not the default.
-    """
-    if teacher is None and seed:
-        raise ValueError(
-            f"--teacher-seed {seed}: no teacher is trained here, the checkpoint that "
-            "model.teacher_ckpt names is taken; give --teacher CONFIG to train one, or leave the "
-            "seed out."
         )
 
 

@@ -1,10 +1,10 @@
 """The trainings of a comparison that are done, for studies that look at their detectors again."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mmengine.config import Config
 
@@ -83,13 +83,14 @@ def finished_trainings(root: str | os.PathLike[str]) -> list[FinishedTraining]:
 
 
 def measured_runs(
-    folder: str | os.PathLike[str], read: Callable[[Path, str | None], T | None]
+    folder: str | os.PathLike[str], read: Callable[[Path, Mapping[str, Any]], T | None]
 ) -> dict[tuple[str, int], T]:
     """Collect what a study keeps in the folders of runs.
 
     Args:
         folder: Work directory of a comparison, or of a single run of it.
-        read: From the folder of a run and its fingerprint to what was measured of it; None where
+        read: From the folder of a run and what is known of it, see
+            :func:`~tbd.studies.comparison.runs.read_state`, to what was measured of it; None where
             nothing was, or something of another state of the run.
 
     Returns:
@@ -98,7 +99,7 @@ def measured_runs(
     found = {}
     for run_folder in find_runs(folder):
         state = read_state(run_folder)
-        kept = read(run_folder, state.get("fingerprint"))
+        kept = read(run_folder, state)
         if kept is not None:
             found[config_name(state["config"]), int(state["seed"])] = kept
     return found

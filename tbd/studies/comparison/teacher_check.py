@@ -12,18 +12,30 @@ from tbd.engine.config import load_config, student_model
 from tbd.engine.config_options import parse_options
 
 
-def check_teacher(teacher: str, configs: Sequence[str], options: Sequence[str]) -> None:
-    """Refuse a teacher whose weights a distillation could not load, before it is trained.
+def check_teacher(
+    teacher: str | None, seed: int, configs: Sequence[str], options: Sequence[str]
+) -> None:
+    """Refuse a teacher that is not trained, or whose weights no distillation could load.
 
     Args:
-        teacher: Config that the teacher is trained by.
-        configs: Configs that are compared; those that distill from a detector are looked at.
+        teacher: Config that the teacher is trained by; None where its checkpoint is taken.
+        seed: The seed of that training.
+        configs: Configs of the other runs; those that distill from a detector are looked at.
         options: ``key=value`` options of all runs.
 
     Raises:
-        ValueError: A distillation's teacher has other weights than the one that is trained.
+        ValueError: A seed is given for a teacher that is not trained, or a distillation's teacher
+            has other weights than the one that is.
     """
-    merged = parse_options(list(options))
+    if teacher is None:
+        if seed:
+            raise ValueError(
+                f"--teacher-seed {seed}: no teacher is trained here, the checkpoint that "
+                "model.teacher_ckpt names is taken; give --teacher CONFIG to train one, or leave "
+                "the seed out."
+            )
+        return
+    merged = parse_options(options)
     trained = student_model(load_config(teacher, merged, needs_model=True))
     for config in configs:
         model = load_config(config, merged, needs_model=True).model

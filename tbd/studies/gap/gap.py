@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -103,13 +103,13 @@ def finished_exchanges(folder: str | os.PathLike[str]) -> dict[tuple[str, int], 
     return {run: exchange for run, (_, exchange) in measured_runs(folder, _read).items()}
 
 
-def _read(folder: Path, fingerprint: str | None) -> tuple[str, Exchange] | None:
+def _read(folder: Path, state: Mapping[str, Any]) -> tuple[str, Exchange] | None:
     """Read of which teacher a run was measured, and what; None of a file of no use."""
     try:
         content = json.loads((folder / GAP_FILE).read_text())
-        if (content["format"], content["fingerprint"]) != (_FORMAT, fingerprint):
-            return None
-        if content.get(TEST_DIGEST) != read_state(folder).get(TEST_DIGEST):
+        if content["format"] != _FORMAT or any(
+            content.get(key) != state.get(key) for key in ("fingerprint", TEST_DIGEST)
+        ):
             return None
         return content["teacher"], Exchange(**content["exchange"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -117,7 +117,7 @@ def _read(folder: Path, fingerprint: str | None) -> tuple[str, Exchange] | None:
 
 
 def _read_kept(student: FinishedTraining, source: str) -> Exchange | None:
-    kept = _read(student.folder, student.fingerprint)
+    kept = _read(student.folder, read_state(student.folder))
     return kept[1] if kept and checkpoint_origin(kept[0]) == checkpoint_origin(source) else None
 
 

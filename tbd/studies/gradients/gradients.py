@@ -2,9 +2,10 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from mmengine.device import get_device
 from mmengine.runner import Runner, set_random_seed
@@ -24,6 +25,7 @@ from tbd.studies.comparison.finished import (
     measured_runs,
 )
 from tbd.studies.comparison.report import Spread
+from tbd.studies.comparison.runs import read_state
 from tbd.studies.gradients.directions import Direction, Directions, measure_directions
 from tbd.visualization.markdown import markdown_table
 
@@ -82,11 +84,11 @@ def finished_directions(folder: str | os.PathLike[str]) -> dict[tuple[str, int],
     return measured_runs(folder, _read)
 
 
-def _read(folder: Path, fingerprint: str | None) -> Directions | None:
+def _read(folder: Path, state: Mapping[str, Any]) -> Directions | None:
     """Read what was measured of a run; None of a file of no use."""
     try:
         content = json.loads((folder / DIRECTIONS_FILE).read_text())
-        if content["fingerprint"] != fingerprint:
+        if content["fingerprint"] != state.get("fingerprint"):
             return None
         return Directions.from_dict(content)
     except (OSError, ValueError, KeyError, TypeError):
@@ -96,7 +98,7 @@ def _read(folder: Path, fingerprint: str | None) -> Directions | None:
 def _finish(training: FinishedTraining, root: Path, batches: int, said: str) -> Directions:
     loader = Runner.build_dataloader(training.config.train_dataloader, seed=training.seed)
     number = min(batches, len(loader))
-    kept = _read(training.folder, training.fingerprint)
+    kept = _read(training.folder, read_state(training.folder))
     if kept is not None and kept.batches == number:
         print(f"{said}: measured before", flush=True)
         return kept

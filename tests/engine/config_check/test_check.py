@@ -40,7 +40,7 @@ def config(tmp_path, **options):
         ({"default_hooks.checkpoint.interval": True}, "interval=True must be an integer"),
         ({"optim_wrapper.optimizer.lr": float("nan")}, r"optimizer\.lr=nan must be a finite"),
         ({"optim_wrapper.optimizer.lr": "0.1"}, r"optimizer\.lr='0\.1' must be a finite number"),
-        ({"optim_wrapper.optimizer.lr": -1}, r"optimizer\.lr=-1 must not be negative"),
+        ({"optim_wrapper.optimizer.lr": -1}, r"optimizer\.lr=-1 must be finite and not neg"),
         ({"optim_wrapper.paramwise_cfg": dict(custom_key={})}, "did you mean .*custom_keys"),
         ({"train_cfg.max_epoch": 5}, r"train_cfg\.max_epoch=5 is no argument.*mean max_epochs"),
         ({"val_cfg": dict(fp61=True)}, r"val_cfg\.fp61=True is no argument of ValLoop.*mean fp16"),
@@ -78,7 +78,7 @@ def config(tmp_path, **options):
         ),
         (
             {"optim_wrapper.paramwise_cfg": dict(custom_keys=dict(a=dict(lr_mult=-1)))},
-            r"custom_keys\['a'\]\.lr_mult=-1 must not be negative",
+            r"custom_keys\['a'\]\.lr_mult=-1 must be finite and not negative",
         ),
         ({"param_scheduler": [dict(type="LinearLr")]}, r"\[0\]\.type='LinearLr'.*'LinearLR'"),
         (
@@ -87,7 +87,7 @@ def config(tmp_path, **options):
         ),
         (
             {"param_scheduler": [dict(type="ExponentialLR", gamma=-1)]},
-            r"param_scheduler\[0\]\.gamma=-1 must not be negative",
+            r"param_scheduler\[0\]\.gamma=-1 must be finite and not negative",
         ),
         ({"train_cfg.val_interval": 0}, r"train_cfg\.val_interval=0 must be 1 or more"),
         ({"custom_hooks": [dict(type="EMAHook", strict_load="no")]}, r"\[0\]\.strict_load='no'"),
@@ -127,7 +127,7 @@ def config(tmp_path, **options):
                     _delete_=True, type="RepeatDataset", times=0, dataset=dict(type="CocoDataset")
                 )
             },
-            r"train_dataloader\.dataset\.times=0 must be 1 or more",
+            r"train_dataloader\.dataset\.times=0 must be at least 1",
         ),
         ({"val_evaluator": []}, r"val_evaluator=\[\] measures nothing; give it a metric"),
         ({"test_evaluator": []}, r"test_evaluator=\[\] measures nothing; give it a metric"),
@@ -147,7 +147,7 @@ def config(tmp_path, **options):
         ),
         (
             {"param_scheduler": [dict(type="StepLR", step_size=0)]},
-            r"step_size=0 must be 1 or more",
+            r"step_size=0 must be at least 1",
         ),
     ],
 )
