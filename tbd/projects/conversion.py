@@ -211,6 +211,11 @@ def _by_lists(root: Path, whole: Annotations, notes: list[str]) -> dict[str, Ann
             if lost := sorted(listed.difference(*(names[name] for name in own))):
                 found.append(f"{file} lists {counted(lost, 'image')} not there: {shown(lost)}")
     if len(chosen) < len(_SPLITS):
+        notes += [
+            f"ImageSets/Main lists images of {split} alone, and is passed over: it takes a list of "
+            f"{' and one of '.join(_SPLITS)}"
+            for split in chosen
+        ]
         return {}
     if rest := sorted(set(names).difference(*chosen.values())):
         found.append(f"{counted(rest, 'image')} in neither list are left out: {shown(rest)}")

@@ -138,8 +138,9 @@ def _coco(
 
 def _image_folder(root: Path, file: Path, images: Sequence[dict[str, Any]], name: str) -> Path:
     wanted = [str(image["file_name"]) for image in images[:TRIED]]
-    near = (file.parent, file.parent.parent, root)
-    folders = [base / inside for base in near for inside in (".", "images", name)]
+    # Beside the data may lie other data, whose images have the same names.
+    near = [base for base in (file.parent, file.parent.parent) if base.is_relative_to(root)]
+    folders = [base / inside for base in (*near, root) for inside in (".", "images", name)]
     found: dict[Path, tuple[bool, int]] = {}
     for folder in (f for f in folders if f.is_dir()):
         for place in (folder, *sorted(p for p in folder.iterdir() if p.is_dir())):

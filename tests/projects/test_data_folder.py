@@ -94,6 +94,10 @@ def test_pascal_voc_gives_the_same_boxes(coco, tmp_path):
     listed = read_data(voc, 0.2, 0)
     assert set(boxes_of(listed.train)) == {"0.png", "1.png", "2.png"}
     assert set(boxes_of(listed.val)) == {"3.png", "4.png"}
+    (lists / "val.txt").unlink()
+    alone = read_data(voc, 0.2, 0)
+    assert len(alone.train.sizes()) == 8
+    assert any("lists images of train alone, and is passed over" in note for note in alone.notes)
 
 
 def test_yolo_gives_the_same_boxes(coco, tmp_path):
@@ -399,6 +403,8 @@ def test_missing_images_are_named(coco, tmp_path):
     (voc / "JPEGImages" / "0.png").unlink()
     with pytest.raises(FileNotFoundError, match=r"1 annotation file of .* without an image .*: 0"):
         read_data(voc, 0.2, 0)
+    # Images of other data beside it may have the same names.
+    shutil.copytree(voc / "JPEGImages", tmp_path / "others")
     shutil.rmtree(coco / "images")
     with pytest.raises(FileNotFoundError, match=r"0\.png, 1\.png, .* are nowhere in"):
         read_data(coco, 0.2, 0)
