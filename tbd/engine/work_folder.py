@@ -1,10 +1,12 @@
-"""One training at a time in a work directory."""
+"""One training at a time in a work directory, and one process at a time at a file."""
 
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import ModuleType
+from typing import IO
 
 from tbd.engine.launch import is_first_process
 
@@ -60,6 +62,23 @@ def only_training_in(
             with suppress(OSError):
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
+
+
+def lock_file(path: Path) -> IO[str] | None:
+    """Hold a file until it is closed, or the process ends, so that no other process holds it.
+
+    Args:
+        path: The file, which is made if it does not exist.
+
+    Returns:
+        It, open to append; None where another process holds it. Nothing is held on file systems
+        without locks.
+    """
+    file = path.open("a")
+    if fcntl is not None and not _locked(file.fileno(), patience=0.0):
+        file.close()
+        return None
+    return file
 
 
 def _locked(descriptor: int, patience: float) -> bool:

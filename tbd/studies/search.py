@@ -14,7 +14,7 @@ from mmengine.config import Config
 from tbd.engine.config import config_name, load_config
 from tbd.engine.config_options import parse_options
 from tbd.files import write_file
-from tbd.studies.comparison.comparison import finish_run
+from tbd.studies.comparison.comparison import check_configs, finish_run
 from tbd.studies.comparison.methods import OPTION
 from tbd.studies.comparison.runs import ORIGIN, Run, make_run
 from tbd.studies.comparison.teacher_check import check_teacher
@@ -97,6 +97,7 @@ def search(
     weights = _weights(config, keys)
     _check_options(options, weights)
     # Before anything is written: options and teacher may be wrong.
+    check_configs([config, *([teacher] if teacher else [])], options)
     make_run(config, SEARCH_SEEDS[0], root, options)
     check_teacher(teacher, teacher_seed, [config], options)
     teacher_run = None if teacher is None else make_run(teacher, teacher_seed, root, options)

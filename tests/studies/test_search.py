@@ -127,6 +127,12 @@ def test_a_teacher_that_the_trials_could_not_load_is_not_trained(trained, tmp_pa
     assert not list(tmp_path.iterdir())
 
 
+def test_an_option_that_no_training_takes_is_refused_at_once(trained, tmp_path):
+    with pytest.raises(ValueError, match=r"shapes\.py: train_cfg\.max_epoch=5 is no argument"):
+        search(CONFIG, KEYS, tmp_path, options=["train_cfg.max_epoch=5"])
+    assert trained == []
+
+
 def test_a_tie_is_said(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(module, "finish_run", lambda run: {"ap": 3.0})
     assert search(CONFIG, KEYS, tmp_path, trials=3).factor == 0.5

@@ -9,7 +9,9 @@ from typing import Any
 
 import torch
 
-from tbd.engine.config import config_name
+from tbd.engine.config import config_name, load_config
+from tbd.engine.config_check import check_config
+from tbd.engine.config_options import parse_options
 from tbd.engine.deployment.extra import import_extra
 from tbd.files import write_file
 from tbd.studies.comparison.class_aps import format_class_table
@@ -97,6 +99,11 @@ def compare(
         RuntimeError: A training failed.
     """
     _check_arguments(configs, seeds, teacher, baseline)
+    if test_data is not None and (onnx or gradient_shares):
+        raise ValueError(
+            f"{'--onnx' if onnx else '--gradient-shares'} beside --test-data: nothing is trained "
+            "or timed on other data; leave it out."
+        )
     check_teacher(teacher, teacher_seed, configs, options)
     if onnx:
         import_extra("onnxruntime")
@@ -123,6 +130,7 @@ def compare(
         results = _evaluate_elsewhere(runs, data, log, progress, verbose)
         return _report(root, results, name, teacher_run, progress, f"_{data.name}")
 
+    check_configs([*configs, *([teacher] if teacher else [])], options)
     total = len(configs) * len(seeds) + len(teachers)
     progress.say(
         f"{total} {'run' if total == 1 else 'runs'} in {root}, {jobs} at a time; what each prints "
@@ -241,7 +249,10 @@ def _evaluate_elsewhere(
     runs: Sequence[Run], data: TestData, log: Path, progress: Progress, verbose: bool
 ) -> list[RunResult]:
     """Evaluate finished runs on other test data."""
-    progress.say(f"evaluating {len(runs)} finished runs in {log.parent} on {data.annotations}")
+    progress.say(
+        f"evaluating {len(runs)} finished {'run' if len(runs) == 1 else 'runs'} in {log.parent} on "
+        f"{data.annotations}"
+    )
     check_finished(runs)
     with _printing_to(log, verbose):
         return [_result(run, measure_elsewhere(run, data)) for run in runs]
@@ -377,6 +388,26 @@ def _check_arguments(
             f"--baseline {baseline!r} is not among the compared configs; name one of "
             f"{list(configs)}."
         )
+
+
+def check_configs(configs: Sequence[str], options: Sequence[str]) -> None:
+    """Refuse what no training would begin with, before another run's folder is set aside for it.
+
+    Args:
+        configs: Config files.
+        options: ``key=value`` options of all runs.
+
+    Raises:
+        TypeError: See :func:`tbd.engine.check_config`.
+        ValueError: Likewise.
+    """
+    merged = parse_options(options)
+    for config in configs:
+        try:
+            check_config(load_config(config, merged, needs_model=True))
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"{config}: {error}") from error
 
 
 @contextmanager

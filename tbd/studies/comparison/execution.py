@@ -7,11 +7,12 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import torch
 
 from tbd.engine.resume import find_resumable
+from tbd.engine.work_folder import lock_file, only_training_in
 from tbd.interruption import termination_as_interrupt
 from tbd.studies.comparison.gradient_table import GRADIENT_FILE
 from tbd.studies.comparison.progress import Progress, Stage, duration, read_progress
@@ -23,6 +24,7 @@ from tbd.studies.comparison.runs import (
     Run,
     read_state,
     set_aside,
+    take_back,
     write_state,
 )
 from tbd.studies.comparison.source import source_commit
@@ -193,12 +195,12 @@ class _Queue:
         except (FileNotFoundError, RuntimeError) as error:
             self.failures.append(str(error))
             self._progress.say(f"{execution.label}: failed, see {execution.log}")
-            del self._active[slot]
+            self._active.pop(slot).release()
             return
         if execution.done:
             self.metrics[execution.run] = _metrics_of(execution.run)
             self._progress.say(_result(execution, self.metrics[execution.run]))
-            del self._active[slot]
+            self._active.pop(slot).release()
 
 
 class _Execution:
@@ -220,6 +222,7 @@ class _Execution:
         self._variables = variables
         self._verbose = verbose
         self.log = run.folder / LOG_FILE
+        self._lock = _hold(run)
         self._progress = run.folder / PROGRESS_FILE
         self._progress.unlink(missing_ok=True)
         self._doing = "starting"
@@ -261,6 +264,11 @@ class _Execution:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self.release()
+
+    def release(self) -> None:
+        """Let other processes take up the run."""
+        self._lock.close()
 
     def _train(self) -> "subprocess.Popen[str]":
         self._training = True
@@ -331,20 +339,37 @@ def _copy(lines: IO[str], log: Path, prefix: str) -> None:
             print(f"{prefix}{line}", end="", flush=True)
 
 
+def _hold(run: Run) -> IO[str]:
+    """Keep other processes from a run: one of another config would take its folder away.
+
+    Returns:
+        Its log, which is held until it is closed.
+
+    Raises:
+        RuntimeError: Another process holds it.
+    """
+    held = lock_file(run.folder / LOG_FILE)
+    if held is None:
+        raise RuntimeError(
+            f"{run.name}, seed {run.seed}: another process trains or measures the run in "
+            f"{run.folder}. Wait for its end, or give another --work-dir."
+        )
+    return held
+
+
 def _take_up(run: Run, label: str, progress: Progress) -> Metrics | None:
     """Prepare the folder of a run; return its metrics if it is finished already.
 
     Raises:
         FileNotFoundError: It is trained and not measured, and has lost its checkpoints.
-        ValueError: What is known of it is damaged.
+        RuntimeError: Another process is at work on it.
+        ValueError: What is known of it is damaged, or a training is at work in its folder.
     """
+    if (run.folder / LOG_FILE).is_file():
+        _hold(run).close()
     state = read_state(run.folder)
     if run.folder.exists() and not run.is_described_by(state):
-        progress.say(
-            f"{label}: {run.folder} belongs to another state of the config, its options, its "
-            f"annotations or its teacher; moved to {set_aside(run)}, training again"
-        )
-        state = {}
+        state = _replace(run, label, progress)
     if state.get("metrics"):
         if state.get("format") != RUN_FORMAT:
             other = "under other names of metrics"
@@ -374,6 +399,24 @@ def _take_up(run: Run, label: str, progress: Progress) -> Metrics | None:
         },
     )
     return None
+
+
+def _replace(run: Run, label: str, progress: Progress) -> dict[str, Any]:
+    """Set the folder of another state of a run aside; return what is known of this one.
+
+    Raises:
+        ValueError: A training is at work in the folder.
+    """
+    # One that outlived its comparison would go on writing to the old name.
+    with only_training_in(str(run.folder)):
+        aside = set_aside(run)
+    earlier = take_back(run)
+    progress.say(
+        f"{label}: {run.folder} belongs to another state of the config, its options, its "
+        f"annotations or its teacher; moved to {aside}, "
+        + (f"and {earlier}, which is of this state, put back" if earlier else "training again")
+    )
+    return read_state(run.folder)
 
 
 def _check_resumable(run: Run, fault: str) -> None:

@@ -241,3 +241,21 @@ def set_aside(run: Run) -> Path:
         number += 1
     run.folder.rename(aside)
     return aside
+
+
+def take_back(run: Run) -> Path | None:
+    """Put back what was set aside of a run, where it is of the run's own state.
+
+    Args:
+        run: The run, whose folder is not there.
+
+    Returns:
+        The name that it was kept by, the newest of several; None where there is none.
+    """
+    asides = run.folder.parent.glob(f"{run.folder.name}{_ASIDE}*")
+    for aside in sorted(asides, key=lambda path: path.stat().st_mtime, reverse=True):
+        state = read_dict(aside / RUN_FILE)
+        if state is not None and run.is_described_by(state):
+            aside.rename(run.folder)
+            return aside
+    return None

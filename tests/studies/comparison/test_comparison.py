@@ -402,12 +402,24 @@ def test_a_training_without_checkpoint_is_explained(configs, trainings, tmp_path
         (["plain"], {"seeds": (1, 1)}, "named twice"),
         (["plain"], {"teacher_seed": 3}, "--teacher-seed 3: no teacher is trained here"),
         (["plain"], {"jobs": 0}, "--jobs must be at least 1, is 0"),
+        (["plain"], {"test_data": "data", "onnx": True}, "--onnx beside --test-data"),
+        (["plain"], {"test_data": "data", "gradient_shares": True}, "--gradient-shares beside"),
     ],
 )
 def test_contradictory_arguments(configs, trainings, tmp_path, names, arguments, message):
     with pytest.raises(ValueError, match=message):
         run(configs, tmp_path / "out", *names, **arguments)
     assert not trainings.started
+
+
+def test_what_no_training_would_begin_with_takes_no_finished_run_away(configs, trainings, tmp_path):
+    run(configs, tmp_path / "out", "plain", num_pictures=0)
+    with pytest.raises(ValueError, match=r"plain\.py: train_cfg\.max_epoch=5 is no argument"):
+        run(configs, tmp_path / "out", "plain", options=["train_cfg.max_epoch=5"])
+    with pytest.raises(TypeError, match=r"plain\.py: train_dataloader\.batch_size='two'"):
+        run(configs, tmp_path / "out", "plain", options=["train_dataloader.batch_size=two"])
+    assert [path.name for path in (tmp_path / "out" / "plain").iterdir()] == ["seed_0"]
+    assert trainings.names() == ["plain"]
 
 
 def test_a_teacher_that_no_distillation_could_load_is_not_trained(configs, trainings, tmp_path):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tbd.engine.work_folder import lock_file, only_training_in
 from tbd.studies.comparison import execution
 from tbd.studies.comparison.execution import environment, finish_runs
 from tbd.studies.comparison.progress import Progress
@@ -154,6 +155,48 @@ def test_another_state_of_a_run_is_set_aside(runs, work, tmp_path):
     kept = json.loads((tmp_path / "a.replaced_1" / "run.json").read_text())
     assert kept["fingerprint"] == "a"
     assert events(tmp_path).count("a begins") == 2
+
+
+def test_what_was_set_aside_is_put_back_when_its_state_returns(runs, work, tmp_path):
+    finish_runs(runs[:1], progress=Progress(io.StringIO()))
+    finish_runs([Run("a.py", 0, tmp_path / "a", (), "b")], progress=Progress(io.StringIO()))
+    file = io.StringIO()
+    found = finish_runs(runs[:1], progress=Progress(file))
+    assert found == {runs[0]: {"ap": 12.5}}
+    assert "moved to" in file.getvalue()
+    assert "a.replaced_1, which is of this state, put back" in file.getvalue()
+    assert "finished before, AP 12.5" in file.getvalue()
+    assert events(tmp_path).count("a begins") == 2
+    assert read_state(tmp_path / "a")["fingerprint"] == "a"
+    assert read_state(tmp_path / "a.replaced_2")["fingerprint"] == "b"
+
+
+def test_a_run_that_another_process_works_on_is_left_to_it(runs, work, tmp_path):
+    """Another config would take its folder away, and both would write to one name."""
+    finish_runs(runs[:1], progress=Progress(io.StringIO()))
+    other = Run("a.py", 0, tmp_path / "a", (), "other")
+    with (
+        lock_file(tmp_path / "a" / "output.log"),
+        pytest.raises(RuntimeError, match="another process trains or measures the run in "),
+    ):
+        finish_runs([other, runs[1]], progress=Progress(io.StringIO()))
+    assert not list(tmp_path.glob("a.*"))
+    assert "b ends" in events(tmp_path)
+    finish_runs([other, runs[1]], progress=Progress(io.StringIO()))
+
+
+def test_a_folder_in_which_a_training_goes_on_is_not_set_aside(runs, work, tmp_path, monkeypatch):
+    finish_runs(runs[:1], progress=Progress(io.StringIO()))
+    monkeypatch.setattr(
+        execution, "only_training_in", lambda folder: only_training_in(folder, patience=0.0)
+    )
+    other = Run("a.py", 0, tmp_path / "a", (), "other")
+    with (
+        only_training_in(str(tmp_path / "a")),
+        pytest.raises(RuntimeError, match="is that of another training, which is still"),
+    ):
+        finish_runs([other], progress=Progress(io.StringIO()))
+    assert not list(tmp_path.glob("a.*"))
 
 
 def test_a_replaced_teacher_is_noted_from_the_beginning_of_a_run(runs, work, tmp_path):
