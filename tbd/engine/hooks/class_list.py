@@ -1,9 +1,11 @@
 """Agreement of the class lists of teacher, student and data set."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch.nn import Module
 
 from tbd.detectors import TeacherStudentDetector
 from tbd.detectors.classes import (
@@ -29,11 +31,12 @@ class ClassListCheckHook(Hook):
     them; a model with ``allow_class_mismatch=True`` is free to have another teacher where no
     term compares classes. Where the model has a ``class_map``, the names that it pairs are logged.
     The names that each data set of the run declares (training, validation, test, and those inside
-    wrappers) must be those behind its labels, which in a COCO file follow the file's order.
+    wrappers) must be those behind its labels, which in a COCO file follow the file's order. A plain
+    detector must tell apart as many as the training data has, or more.
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Compare the class lists; only a distillation has a teacher to compare.
+        """Compare the class lists, where there is a teacher, and their number with the head's.
 
         Raises:
             ValueError: They differ.
@@ -44,6 +47,8 @@ class ClassListCheckHook(Hook):
             return
         if isinstance(model, TeacherStudentDetector):
             _check_model(runner, model, classes)
+        else:
+            _check_number(model, runner.train_dataloader.dataset, classes)
         check_labels(runner.train_dataloader.dataset, DATA, classes)
         for key, dataset in other_datasets(runner):
             check_labels(dataset, key, classes)
@@ -76,6 +81,24 @@ def _check_model(runner: Runner, model: TeacherStudentDetector, classes: Sequenc
             f"The student (model.student) tells apart {count} classes, the {_DATA} has "
             f"{len(classes)}: {list_names(classes)}. Set num_classes={len(classes)} for the "
             "bbox_head in model.student_options, or metainfo.classes of the data set."
+        )
+
+
+def _check_number(model: Module, dataset: Any, classes: Sequence[str]) -> None:
+    """Refuse a plain detector of fewer classes, to which objects of the others are background."""
+    # Where a text says what is looked for, the number is that of its tokens.
+    if getattr(model, "language_model", None) is not None:
+        return
+    # Boxes of a panoptic data set are of its things alone.
+    metainfo = getattr(dataset, "metainfo", None)
+    things = metainfo.get("thing_classes") if isinstance(metainfo, Mapping) else None
+    wanted, count = things or classes, count_classes(model)
+    if count is not None and count < len(wanted):
+        raise ValueError(
+            f"The detector (model) tells apart {count} classes, the {_DATA} has {len(wanted)}: "
+            f"{list_names(wanted)}; objects of the last ones would be learnt as background. Set "
+            f"num_classes={len(wanted)} for the model's bbox_head, or metainfo.classes of the data "
+            "set."
         )
 
 

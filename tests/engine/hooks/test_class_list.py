@@ -113,6 +113,18 @@ def test_classes_that_a_term_compares_must_be_the_same_or_mapped():
     ]
 
 
-def test_a_plain_detector_is_not_looked_at():
+def test_a_plain_detector_needs_no_teacher_and_may_tell_apart_more_classes():
     register_all_modules()
     check(MODELS.build(ConfigDict(retinanet(), _scope_="mmdet")), ("a", "b"), teacher=("c",))
+
+
+def test_a_plain_detector_of_fewer_classes_is_refused():
+    """MMDetection would take the objects of the fourth class for background."""
+    register_all_modules()
+    detector = MODELS.build(ConfigDict(retinanet(), _scope_="mmdet"))
+    with pytest.raises(ValueError, match=r"\(model\) tells apart 3 classes.* has 4: .*learnt as b"):
+        check(detector, ("a", "b", "c", "d"))
+    panoptic = dict(classes=("a", "b", "c", "sky"), thing_classes=("a", "b", "c"))
+    check(detector, None, dataset=SimpleNamespace(metainfo=panoptic))
+    detector.language_model = object()
+    check(detector, ("a", "b", "c", "d"))
