@@ -34,6 +34,7 @@ from mmdet.datasets import CocoDataset
 from mmengine.logging import print_log
 from mmengine.utils import ProgressBar
 
+from tbd.arguments import check_arguments
 from tbd.registry import DATASETS
 
 CLASSES = ("circle", "square", "triangle", "star", "cross")
@@ -436,6 +437,7 @@ class ShapesDataset(CocoDataset):
         shapes: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        check_arguments(ShapesParameters, (), {"split": split, **(shapes or {})}, "shapes")
         self.parameters = ShapesParameters(split=split, **(shapes or {}))
         super().__init__(
             data_root=data_root,

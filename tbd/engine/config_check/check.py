@@ -12,6 +12,7 @@ from mmengine.registry import (
     HOOKS,
     LOOPS,
     METRICS,
+    MODELS,
     OPTIM_WRAPPERS,
     OPTIMIZERS,
     PARAM_SCHEDULERS,
@@ -32,11 +33,12 @@ from tbd.engine.config_check.loops import (
     check_evaluation_loop,
     check_loop_arguments,
     check_training_loop,
+    check_training_parts,
 )
 from tbd.engine.config_check.optimizer import check_optimizer
 from tbd.engine.config_check.parameters import check_paramwise
 from tbd.engine.config_check.settings import check_kinds, check_least, check_numbers
-from tbd.engine.config_check.values import refuse_near
+from tbd.engine.config_check.values import refuse_near, refuse_unknown
 from tbd.foreign_arguments import check_parts, check_scalars
 
 _ENVIRONMENT = ("cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit")
@@ -75,6 +77,9 @@ def check_config(cfg: Config) -> None:
     for name, value in (cfg.get("env_cfg") or {}).items():
         refuse_near(name, value, _ENVIRONMENT, "env_cfg.")
     check_kinds(cfg)
+    refuse_unknown(
+        cfg.get("randomness") or {}, Runner.set_randomness, "randomness", given=("self",)
+    )
     for split in ("train", "val", "test"):
         loader = cfg.get(f"{split}_dataloader")
         if loader is not None:
@@ -89,6 +94,7 @@ def check_config(cfg: Config) -> None:
     for split in ("train", "val", "test"):
         check_loop_arguments(cfg.get(f"{split}_cfg") or {}, split)
     check_training_loop(cfg.get("train_cfg") or {})
+    check_training_parts(cfg)
     for split in ("val", "test"):
         check_evaluation_loop(cfg, split)
     check_least(cfg)
@@ -108,6 +114,20 @@ def _check_parts(cfg: Config) -> None:
     with DefaultScope.overwrite_default_scope(scope):
         for key, registries in _REGISTRIES.items():
             check_parts(cfg.get(key), key, registries, names=key != "test_evaluator")
+        check_parts(_types(cfg.get("model")), "model", (MODELS,))
     settings = cfg.get("log_processor")
     if isinstance(settings, Mapping):
+        refuse_unknown(settings, LogProcessor, "log_processor")
         check_scalars(LogProcessor, settings, "log_processor")
+
+
+def _types(model: Any) -> dict[str, Any]:
+    """The types of a model and of its parts, whose arguments are looked at elsewhere."""
+    if not isinstance(model, Mapping):
+        return {}
+    found = {key: {"type": part["type"]} for key, part in model.items() if _is_part(key, part)}
+    return {"type": model.get("type"), **found}
+
+
+def _is_part(key: str, value: Any) -> bool:
+    return isinstance(value, Mapping) and "type" in value and key not in ("train_cfg", "test_cfg")

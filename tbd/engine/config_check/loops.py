@@ -10,6 +10,7 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, TestLoop, V
 from tbd.arguments import check_value
 from tbd.engine.config_check.values import refuse_unknown
 
+_TRAINING = ("train_dataloader", "train_cfg", "optim_wrapper")
 _PARTS = ("dataloader", "cfg", "evaluator")
 
 
@@ -62,6 +63,21 @@ def check_training_loop(settings: Mapping[str, Any]) -> None:
         raise ValueError(
             f"train_cfg.val_interval={interval} must be 1 or more; val_cfg=None, with "
             "val_dataloader=None and val_evaluator=None, is a training without validation."
+        )
+
+
+def check_training_parts(cfg: Config) -> None:
+    """Check that the three parts of a training are there, or none of them.
+
+    Raises:
+        ValueError: Some are None and others not.
+    """
+    missing = [key for key in _TRAINING if key in cfg and cfg[key] is None]
+    there = [key for key in _TRAINING if cfg.get(key) is not None]
+    if missing and there:
+        raise ValueError(
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} None, and "
+            f"{' and '.join(there)} not; a training needs all three."
         )
 
 

@@ -149,6 +149,29 @@ def config(tmp_path, **options):
             {"param_scheduler": [dict(type="StepLR", step_size=0)]},
             r"step_size=0 must be at least 1",
         ),
+        (
+            {"param_scheduler": [dict(type="LinearLR", start_facto=0.1)]},
+            r"param_scheduler\[0\]\.start_facto=0\.1 is no argument of .*mean start_factor\?",
+        ),
+        (
+            {"param_scheduler": [dict(type="LinearLR", start_factor=0)]},
+            r"\[0\]\.start_factor=0 starts from a rate of 0.* such as 0\.001",
+        ),
+        (
+            {"param_scheduler": [dict(type="MultiStepLR", milestones=8)]},
+            r"param_scheduler\[0\]\.milestones=8 must be a list",
+        ),
+        ({"param_scheduler": ["LinearLR"]}, r"param_scheduler\[0\]='LinearLR' must be a dict"),
+        ({"param_scheduler": 3}, r"param_scheduler=3 must be a dict"),
+        ({"randomness": dict(sed=1)}, r"randomness\.sed=1 is no argument .*mean seed\?"),
+        ({"log_processor": dict(windo_size=1)}, r"windo_size=1 is no argument of LogProcessor"),
+        ({"optim_wrapper": None}, r"optim_wrapper is None, and train_dataloader and train_cfg not"),
+        ({"model.type": "RetinaNett"}, r"model\.type='RetinaNett'.*did you mean 'RetinaNet'\?"),
+        (
+            {"model": dict(type="TeacherStudentDetector")},
+            r"model\.type=.*did you mean 'tbd\.TeacherStudentDetector'\?",
+        ),
+        ({"model.backbone.type": "ResNett"}, r"model\.backbone\.type='ResNett'.*mean 'ResNet'\?"),
     ],
 )
 def test_what_a_run_would_pass_over_is_refused(tmp_path, options, message):
