@@ -54,7 +54,8 @@ class ComparisonResult:
     """What a comparison found.
 
     Attributes:
-        folder: Where ``comparison.json``, tables, pictures and all runs are.
+        folder: Where ``comparison.json``, tables, pictures and all runs are; with ``test_data`` its
+            name is part of the files'.
         table: The table, in Markdown.
         summary: Name of the config → metric → ``mean``, ``sd``, ``count``, for ``gain`` also the
             ends ``low`` and ``high`` of its interval.
@@ -200,8 +201,15 @@ def compare(
                 settings[key] = _write(settings[key], config_name(settings[key]), folder)
         settings["baseline"] = paths.get(settings.get("baseline"), settings.get("baseline"))
         table = comparison.compare(list(paths.values()), seeds, str(folder), **settings)
-    content = json.loads((folder / "comparison.json").read_text())
+    content = json.loads((folder / f"{_report_name(settings.get('test_data'))}.json").read_text())
     return ComparisonResult(folder, table, content["summary"], content["runs"])
+
+
+def _report_name(test_data: str | None) -> str:
+    """Name of the files of a comparison, on the test data of its configs or on others."""
+    from tbd.studies.comparison.other_data import find_test_data
+
+    return "comparison" if test_data is None else f"comparison_{find_test_data(test_data).name}"
 
 
 def _files(

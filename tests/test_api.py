@@ -11,6 +11,7 @@ from tiny_run import config_dict, write_config, write_data
 import tbd
 from tbd.compat import load_checkpoint
 from tbd.studies import comparison
+from tbd.studies.comparison.other_data import find_test_data
 
 
 @pytest.fixture
@@ -81,6 +82,21 @@ def test_configs_are_compared_by_name(cfg, tmp_path, monkeypatch):
         tbd.compare([plain, plain], work_dir=out)
     with pytest.raises(ValueError, match="either configs or terms"):
         tbd.compare([plain], work_dir=out, terms=["hd"])
+
+
+def test_a_comparison_on_other_data_gives_what_was_found_there(cfg, tmp_path, monkeypatch):
+    out, data = tmp_path / "out", tmp_path / "data"
+    measured = f"comparison_{find_test_data(data).name}.json"
+
+    def compared(configs, seeds, work_dir, **settings):
+        tbd.files.write_file(out / "comparison.json", '{"summary": {"a": 1}, "runs": [2]}')
+        tbd.files.write_file(out / measured, '{"summary": {"a": 3}, "runs": [4]}')
+        return "table"
+
+    monkeypatch.setattr(comparison, "compare", compared)
+    found = tbd.compare({"distilled": cfg}, work_dir=out, test_data=str(data))
+    assert (found.summary, found.runs) == ({"a": 3}, [4])
+    assert tbd.compare({"distilled": cfg}, work_dir=out).summary == {"a": 1}
 
 
 def test_a_copied_folder_gives_its_own_checkpoint(cfg, tmp_path):
