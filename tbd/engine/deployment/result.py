@@ -54,6 +54,9 @@ class OnnxExport:
         lines.append(
             f"  detections: {found.detections - found.missed} of {found.detections} found; boxes "
             f"differ by {found.box:.2g} pixels, scores by {found.score:.2g} at most"
+            if found.detections
+            else "  detections: MMDetection has none on these images, so that none were compared; "
+            "model.test_cfg.score_thr=0 shows some"
         )
         if self.raw is not None and found.missed:
             lines.append(
@@ -72,7 +75,7 @@ class OnnxExport:
                 for key, value in metrics.items()
                 if "mAP" in key
             )
-            lines.append(f"{name}: {shown}")
+            lines.append(f"{name}: {shown or 'no detection, and so no AP'}")
         if self.info.precision == "int8" and not self.metrics:
             lines.append("what 8 bits cost: --evaluate prints the AP before and after")
         return "\n".join(lines)

@@ -72,6 +72,9 @@ def test_the_report_explains_what_differs(end_to_end):
     assert "nms_pre, the most candidates of a level, is not kept" in changed.report()
     # COCO's -1 is no AP.
     assert "AP 30.0, AP l –" in changed.report()
+    nothing = dataclasses.replace(changed, agreement=Agreement(), metrics={"MMDetection": {}})
+    assert "MMDetection has none on these images, so that none were compared" in nothing.report()
+    assert "MMDetection: no detection, and so no AP" in nothing.report()
     bits = dataclasses.replace(
         changed, info=dataclasses.replace(end_to_end.info, precision="int8"), metrics={}
     )
