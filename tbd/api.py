@@ -7,13 +7,14 @@ Each function does what the command of its name does, and returns what it found:
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from mmengine.config import Config
 
+from tbd.arguments import check_value
 from tbd.engine import evaluate, export_student
 from tbd.engine.config import config_name, load_config
 from tbd.engine.config_text import config_text
@@ -69,9 +70,9 @@ class ComparisonResult:
 
 
 def test(
-    config: str | Config,
+    config: str | Path | Config,
     checkpoint: str | Path,
-    work_dir: str | None = None,  # noqa: PT028 - no function of pytest's
+    work_dir: str | Path | None = None,  # noqa: PT028 - no function of pytest's
     options: Mapping[str, Any] | None = None,  # noqa: PT028
     **settings: Any,
 ) -> dict[str, float]:
@@ -87,7 +88,8 @@ def test(
     Returns:
         Metric names and values.
     """
-    return evaluate(config, str(checkpoint), work_dir, options, **settings)
+    folder = None if work_dir is None else str(work_dir)
+    return evaluate(config, str(checkpoint), folder, options, **settings)
 
 
 # Not for pytest, which takes functions of this name.
@@ -96,7 +98,7 @@ test.__test__ = False  # type: ignore[attr-defined]
 
 @overload
 def export(
-    config: str | Config,
+    config: str | Path | Config,
     checkpoint: str | Path,
     out_dir: str | Path,
     filename: str = "student",
@@ -107,7 +109,7 @@ def export(
 
 @overload
 def export(
-    config: str | Config,
+    config: str | Path | Config,
     checkpoint: str | Path,
     out_dir: str | Path,
     filename: str = "student",
@@ -119,7 +121,7 @@ def export(
 
 
 def export(
-    config: str | Config,
+    config: str | Path | Config,
     checkpoint: str | Path,
     out_dir: str | Path,
     filename: str = "student",
@@ -162,7 +164,7 @@ def export(
 
 
 def compare(
-    configs: Sequence[str | Config] | Mapping[str, str | Config] = (),
+    configs: Sequence[str | Path | Config] | Mapping[str, str | Path | Config] = (),
     seeds: Sequence[int] = (0,),
     work_dir: str | Path = "work_dirs/comparison",
     *,
@@ -184,8 +186,14 @@ def compare(
         The table and what it was made from.
 
     Raises:
+        TypeError: Configs, terms or seeds are no lists of them.
         ValueError: Both configs and terms are given, or see there.
     """
+    for name, value in (("configs", configs), ("terms", terms)):
+        if isinstance(value, str | Path | Config):
+            shown = "one config" if isinstance(value, Config) else repr(value)
+            raise TypeError(f"{name} must be a list, and is {shown}; put it into brackets.")
+    check_value(list(seeds) if isinstance(seeds, Iterable) else seeds, list[int], "seeds")
     # Studies are many modules, which a training process need not wait for.
     from tbd.studies import comparison
 
@@ -199,6 +207,8 @@ def compare(
         for key in ("teacher", "baseline"):
             if isinstance(settings.get(key), Config):
                 settings[key] = _write(settings[key], config_name(settings[key]), folder)
+            elif isinstance(settings.get(key), Path):
+                settings[key] = str(settings[key])
         settings["baseline"] = paths.get(settings.get("baseline"), settings.get("baseline"))
         table = comparison.compare(list(paths.values()), seeds, str(folder), **settings)
     content = json.loads((folder / f"{_report_name(settings.get('test_data'))}.json").read_text())
@@ -213,14 +223,14 @@ def _report_name(test_data: str | None) -> str:
 
 
 def _files(
-    configs: Sequence[str | Config] | Mapping[str, str | Config], folder: Path
+    configs: Sequence[str | Path | Config] | Mapping[str, str | Path | Config], folder: Path
 ) -> dict[Any, str]:
     """Name, or else path, → config file."""
     if isinstance(configs, Mapping):
         return {name: _write(load_config(cfg), name, folder) for name, cfg in configs.items()}
     found = {}
     for cfg in configs:
-        path = _write(cfg, config_name(cfg), folder) if isinstance(cfg, Config) else cfg
+        path = _write(cfg, config_name(cfg), folder) if isinstance(cfg, Config) else str(cfg)
         if path in found:
             raise ValueError(f"two configs are named {config_name(path)}: give a dict of names.")
         found[path] = path

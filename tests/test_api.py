@@ -1,6 +1,7 @@
 """The way in from Python."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -55,9 +56,12 @@ def test_a_path_does_as_well(cfg, tmp_path):
     content = config_dict(tmp_path / "data", retinanet(), epochs=1)
     # Of an earlier run.
     tbd.files.write_file(tmp_path / "out" / "student.pth", "weights")
-    trained = tbd.train(write_config(tmp_path / "plain.py", content), str(tmp_path / "out"))
+    path = Path(write_config(tmp_path / "plain.py", content))
+    trained = tbd.train(path, tmp_path / "out")
     assert trained.student is None
     assert trained.checkpoint.is_file()
+    with pytest.raises(TypeError, match="resume=True must be a text or None"):
+        tbd.train(path, tmp_path / "out", resume=True)
 
 
 def test_configs_are_compared_by_name(cfg, tmp_path, monkeypatch):
@@ -97,6 +101,29 @@ def test_a_comparison_on_other_data_gives_what_was_found_there(cfg, tmp_path, mo
     found = tbd.compare({"distilled": cfg}, work_dir=out, test_data=str(data))
     assert (found.summary, found.runs) == ({"a": 3}, [4])
     assert tbd.compare({"distilled": cfg}, work_dir=out).summary == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: tbd.train(dict(model=1)),
+            r"config=\{'model': 1\} must be a config file or a load",
+        ),
+        (lambda: tbd.compare("student.py"), r"configs must be a list, and is 'student\.py'"),
+        (lambda: tbd.compare(Config()), r"configs must be a list, and is one config"),
+        (lambda: tbd.compare(terms="tbd"), r"terms must be a list, and is 'tbd'"),
+        (lambda: tbd.compare(["student.py"], 3), r"seeds=3 must be a list"),
+        (lambda: tbd.compare(["student.py"], ["3"]), r"seeds\[0\]='3' must be an integer"),
+        (
+            lambda: tbd.export("a.py", "b", "c", format="onnx", end_to_nd=True),
+            r"OnnxOptions has no argument end_to_nd=True; did you mean end_to_end\?",
+        ),
+    ],
+)
+def test_arguments_of_another_kind_are_named(call, message):
+    with pytest.raises(TypeError, match=message):
+        call()
 
 
 def test_a_copied_folder_gives_its_own_checkpoint(cfg, tmp_path):

@@ -17,7 +17,7 @@ _SHOWN = 200
 
 
 def load_config(
-    config: str | Config,
+    config: str | Path | Config,
     options: Mapping[str, Any] | None = None,
     *,
     needs_model: bool = False,
@@ -39,11 +39,14 @@ def load_config(
     Raises:
         FileNotFoundError: There is no such config file, or one that it inherits is not there.
         ImportError: What it imports is not there.
+        TypeError: It is neither a path nor a config.
         ValueError: It is no config, ``data_root`` is given but it has none to replace, or an option
             names an item that a list does not have.
     """
+    if not isinstance(config, str | Path | Config):
+        raise TypeError(f"config={config!r:.80} must be a config file or a loaded Config.")
     register_all_modules(init_default_scope=True)
-    cfg = copy.deepcopy(config) if isinstance(config, Config) else read_config(config)
+    cfg = copy.deepcopy(config) if isinstance(config, Config) else read_config(str(config))
     options = dict(options or {})
     if DATA_ROOT in options:
         move_data_root(cfg, options.pop(DATA_ROOT))
@@ -84,14 +87,14 @@ def student_model(cfg: Config) -> ConfigDict:
     return resolve_model_config(trained_model(cfg))
 
 
-def config_name(config: str | Config) -> str:
+def config_name(config: str | Path | Config) -> str:
     """Name of a config: that of its file, without package, folder and suffix.
 
     One that was made in memory is named after its model.
     """
     if isinstance(config, Config):
         return Path(config.filename).stem if config.filename else str(config.model.type)
-    return Path(config.rpartition("::")[2]).stem
+    return Path(str(config).rpartition("::")[2]).stem
 
 
 def refuse_to_replace(file: Path, option: str) -> None:

@@ -18,7 +18,7 @@ from tbd.engine.wrappers import unwrap
 
 
 def evaluate(
-    config: str | Config,
+    config: str | Path | Config,
     checkpoint: str,
     work_dir: str | None = None,
     options: Mapping[str, Any] | None = None,

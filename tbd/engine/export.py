@@ -21,7 +21,7 @@ from tbd.files import replacing, write_file
 
 
 def export_student(
-    config: str | Config,
+    config: str | Path | Config,
     checkpoint: str,
     out_dir: str,
     filename: str = "student",

@@ -9,11 +9,12 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import print_log
 
+from tbd.arguments import check_value
 from tbd.compat import load_checkpoint
 from tbd.detectors.finite_weights import first_non_finite
 
 
-def set_resume(cfg: Config, resume: str | None) -> None:
+def set_resume(cfg: Config, resume: str | Path | None) -> None:
     """Make ``cfg`` continue an earlier run, if ``resume`` asks for it.
 
     A seed that MMEngine drew for the earlier run is taken over, because data
@@ -27,8 +28,12 @@ def set_resume(cfg: Config, resume: str | None) -> None:
 
     Raises:
         FileNotFoundError: ``resume`` names a file that does not exist.
+        TypeError: ``resume`` is something else, such as True.
         ValueError: ``resume`` names a file that cannot be resumed from.
     """
+    if isinstance(resume, Path):
+        resume = str(resume)
+    check_value(resume, str | None, "resume")
     if resume is None and cfg.get("resume"):
         # What MMEngine would find by itself it would not look at.
         resume = cfg.get("load_from") or "auto"

@@ -16,9 +16,9 @@ from tbd.engine.config import config_name
 from tbd.engine.wrappers import unwrap
 
 
-def resolve_work_dir(cfg: Config, config: str | Config, work_dir: str | None) -> str:
+def resolve_work_dir(cfg: Config, config: str | Path | Config, work_dir: str | Path | None) -> str:
     """Choose the work directory: the argument, the config's, or one named after the file."""
-    return work_dir or cfg.get("work_dir") or osp.join("work_dirs", config_name(config))
+    return str(work_dir or "") or cfg.get("work_dir") or osp.join("work_dirs", config_name(config))
 
 
 def build_runner(cfg: Config) -> Runner:

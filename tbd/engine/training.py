@@ -48,11 +48,11 @@ class TrainingResult:
 
 
 def train(
-    config: str | Config,
-    work_dir: str | None = None,
+    config: str | Path | Config,
+    work_dir: str | Path | None = None,
     options: Mapping[str, Any] | None = None,
     *,
-    resume: str | None = None,
+    resume: str | Path | None = None,
     amp: bool = False,
     auto_scale_lr: bool = False,
     launcher: str = "none",

@@ -38,7 +38,7 @@ _LARGEST_SHARE_MISSED = 0.1
 
 
 def export_onnx(
-    config: str | Config,
+    config: str | Path | Config,
     checkpoint: str,
     out_dir: str,
     filename: str = "student",

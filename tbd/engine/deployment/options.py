@@ -4,12 +4,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from tbd.arguments import checked
 from tbd.engine.deployment.extra import import_extra
 from tbd.engine.deployment.tracing import DEFAULT_OPSET, check_opset
 
 _SMALLEST_SIDE = 32
 
 
+@checked
 @dataclass(frozen=True)
 class OnnxOptions:
     """How a detector is exported.
