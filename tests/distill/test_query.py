@@ -64,6 +64,14 @@ def losses(term, student, teacher, boxes=BOXES, labels=LABELS, **parts):
     return term(*found)
 
 
+def iou(a, b):
+    """Of boxes given by their corners."""
+    width = max(min(a[2], b[2]) - max(a[0], b[0]), 0)
+    height = max(min(a[3], b[3]) - max(a[1], b[1]), 0)
+    union = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)) - width * height
+    return width * height / union
+
+
 def giou(a, b):
     """Of boxes given by centre and size."""
     a, b = ([x - w / 2, y - h / 2, x + w / 2, y + h / 2] for x, y, w, h in (a, b))
@@ -71,7 +79,7 @@ def giou(a, b):
     height = max(min(a[3], b[3]) - max(a[1], b[1]), 0)
     union = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)) - width * height
     around = (max(a[2], b[2]) - min(a[0], b[0])) * (max(a[3], b[3]) - min(a[1], b[1]))
-    return width * height / union - (around - union) / around
+    return iou(a, b) - (around - union) / around
 
 
 def softmax(row):
@@ -197,21 +205,45 @@ def test_the_same_queries_in_another_order_cost_nothing():
     assert all(abs(loss.item()) < 1e-9 for loss in found.values())
 
 
-def test_students_layers_learn_from_the_teachers_at_the_same_part_of_the_depth():
-    teacher = queries(0, 4, layers=6)
-    for layers, chosen in ((3, [1, 3, 5]), (2, [2, 5]), (6, range(6)), (1, [5])):
-        index = list(chosen)
-        student = QueryPredictions(
-            teacher.cls_logits[index],
-            teacher.centers_and_sizes[index],
-            [teacher.hidden[i] for i in index],
-            [SIZE] * IMAGES,
-            CLASSES,
-            background=False,
-        )
-        found = losses(QueryDistillation(feature_weight=0.0), student, teacher)
-        assert len(index) == layers
-        assert all(abs(loss.item()) < 1e-9 for loss in found.values())
+@pytest.mark.parametrize(
+    ("layers_t", "index"),
+    [
+        (6, [1, 3, 5]),
+        (6, [2, 5]),
+        (6, [0, 1, 2, 3, 4, 5]),
+        (6, [5]),
+        # Where neither number divides the other, the first that is at least as deep.
+        (6, [1, 2, 4, 5]),
+        (4, [0, 1, 1, 2, 3, 3]),
+    ],
+)
+def test_students_layers_learn_from_the_teachers_at_the_same_part_of_the_depth(layers_t, index):
+    teacher = queries(0, 4, layers=layers_t)
+    student = QueryPredictions(
+        teacher.cls_logits[index],
+        teacher.centers_and_sizes[index],
+        [teacher.hidden[i] for i in index],
+        [SIZE] * IMAGES,
+        CLASSES,
+        background=False,
+    )
+    found = losses(QueryDistillation(feature_weight=0.0), student, teacher)
+    assert all(abs(loss.item()) < 1e-9 for loss in found.values())
+
+
+def test_ground_truth_is_matched_by_centre_and_by_size():
+    # Both of the teacher's queries have the object's centre, the second its size too.
+    gt = torch.tensor([[32.0, 16, 48, 24]])
+    sizes = torch.tensor([[1.0, 1.0], [0.2, 0.2]], dtype=torch.float64)
+    teacher, student = queries(0, 2, layers=1), queries(1, 1, layers=1)
+    teacher.cls_logits[:] = 0
+    teacher.centers_and_sizes[..., :2] = 0.5
+    teacher.centers_and_sizes[..., 2:] = sizes
+    term = QueryDistillation(feature_weight=0.0)
+    found = losses(term, student, teacher, [gt, gt], [torch.tensor([0])] * 2)
+    own, positive = student.centers_and_sizes[0, :, 0], teacher.centers_and_sizes[0, :, 1]
+    expected = 5 * (own - positive).abs().sum() / IMAGES
+    torch.testing.assert_close(found["loss_l1"], expected)
 
 
 def test_a_batch_without_objects_has_negatives_alone():
@@ -250,6 +282,28 @@ def test_feature_loss_against_a_loop_over_cells_and_queries():
     assert target_aware_feature_loss(feat_s, feat_t, hidden, 0 * quality) == 0
     one = feat_s[:, :, :1, :1], feat_t[:, :, :1, :1]
     assert target_aware_feature_loss(*one, hidden, quality).isfinite()
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_features_are_compared_where_queries_of_the_last_layer_find_objects(background):
+    student, teacher = queries(0, 4, layers=3), queries(1, 5, background, layers=3)
+    generator = torch.Generator().manual_seed(0)
+    feat_s, feat_t = torch.randn(2, 2, 4, 3, 5, generator=generator, dtype=torch.float64)
+    logits, corners = teacher.cls_logits[2].tolist(), teacher.boxes[2].tolist()
+    quality = torch.zeros(IMAGES, 5, dtype=torch.float64)
+    for image, i in itertools.product(range(IMAGES), range(5)):
+        for box, label in zip(BOXES[image].tolist(), LABELS[image].tolist(), strict=True):
+            probability = probabilities(logits[image][i], background)[label]
+            found = math.sqrt(probability * iou(corners[image][i], box))
+            quality[image, i] = max(quality[image, i].item(), found)
+    term = QueryDistillation(adaptation="identity", loss_weight=2.0, feature_weight=3.0)
+    term.connect(spec("student"), spec("teacher", background))
+    gt = views.ground_truth(BOXES, LABELS, size=SIZE)
+    both = ((student, feat_s), (teacher, feat_t))
+    loss = term(*(views.View(gt, queries=q, features=(f,)) for q, f in both))["loss_feature"]
+    assert (quality[0] > 0).sum() > 2
+    expected = target_aware_feature_loss(feat_s, feat_t, teacher.hidden[2], quality)
+    torch.testing.assert_close(loss, 6 * expected)
 
 
 def test_numbers_of_the_public_code():
@@ -301,8 +355,10 @@ def test_numbers_of_the_public_code():
         )
 
 
-def test_joint_matching_against_a_search_of_all_matchings():
-    student, teacher = queries(0, 5), queries(1, 4)
+# With fewer queries than the teacher's the matching chooses among those, by the whole divergence.
+@pytest.mark.parametrize(("count_s", "seed"), [(5, 0), (2, 0), (2, 5)])
+def test_joint_matching_against_a_search_of_all_matchings(count_s, seed):
+    student, teacher = queries(seed, count_s), queries(seed + 1, 4)
     expected = 0.0
     for layer, image in itertools.product(range(LAYERS), range(IMAGES)):
         logits_s, logits_t = (s.cls_logits[layer, image].tolist() for s in (student, teacher))
@@ -313,10 +369,11 @@ def test_joint_matching_against_a_search_of_all_matchings():
             kl = divergence(logits_t[i], logits_s[j], False, False)  # noqa: B023
             return kl + 5 * l1 + 2 * (1 - giou(boxes_t[i], boxes_s[j]))  # noqa: B023
 
-        expected += sum(cost(i, j) for i, j in best(cost, range(4), range(5)))
+        expected += sum(cost(i, j) for i, j in best(cost, range(4), range(count_s)))
     term = QueryDistillation(matching="joint", feature_weight=0.0)
     found = losses(term, student, teacher)
-    assert sum(found.values()).item() == pytest.approx(expected / (IMAGES * 4), rel=1e-6)
+    pairs = IMAGES * min(4, count_s)
+    assert sum(found.values()).item() == pytest.approx(expected / pairs, rel=1e-6)
 
 
 def test_an_image_without_objects_is_masked_by_the_classes_alone():
@@ -368,6 +425,9 @@ def test_other_classes_and_widths_are_refused_with_what_would_do():
         QueryDistillation().connect(spec("student"), spec("teacher", num_classes=3))
     with pytest.raises(ValueError, match=r"queries of 8 numbers.*\[4\] channels.*feature_weight=0"):
         QueryDistillation().connect(spec("student"), spec("teacher", channels=8))
+    without = QueryDistillation(feature_weight=0.0)
+    without.connect(spec("student"), spec("teacher", channels=8))
+    assert not list(without.parameters())
 
 
 @pytest.mark.parametrize(
