@@ -39,6 +39,7 @@ def cosine_feature_loss(feat_s: Tensor, feat_t: Tensor, weight: Tensor) -> Tenso
     check_location_maps(feat_t, weight=weight)
     feat_s, feat_t, weight = (at_least_float32(each) for each in (feat_s, feat_t, weight))
     distance = 1 - cosine_similarity(feat_s, feat_t.detach(), dim=1)
+    weight = weight.detach()
     return (weight * distance).sum() / normalizer(weight.sum(), 1.0)
 
 
