@@ -170,9 +170,8 @@ def _near(gt: GroundTruth, size: tuple[int, int], ratio: float) -> Tensor:
         corners = [centers[:, None] - half, centers[:, None] + half]
         anchors = torch.cat(corners, dim=-1).flatten(0, 1)
         iou = bbox_overlaps(anchors, boxes.detach().to(anchors))
-        # An object that no anchor meets has none that is near.
-        largest = torch.cat([iou, iou.new_zeros(1, len(boxes))]).amax(dim=0)
-        near = (iou > ratio * largest).any(dim=1)
+        # An object that no anchor meets has none that is near: 0 is not above 0.
+        near = (iou > ratio * iou.amax(dim=0)).any(dim=1)
         masks.append(near.unflatten(0, (height, width, -1)).any(dim=2))
     return torch.stack(masks).float()
 
