@@ -146,6 +146,14 @@ def test_teacher_and_weight_are_constants_of_the_loss():
     assert gradients[1:] == (None, None)
 
 
+def test_without_a_weight_the_loss_is_the_mean_difference():
+    score_s, score_t = torch.rand(2, 3, 4, generator=torch.Generator().manual_seed(0)).unbind()
+    pairs = zip(score_s.flatten().tolist(), score_t.flatten().tolist(), strict=True)
+    expected = sum(abs(s - t) for s, t in pairs) / 12
+    loss = harmony_distillation_loss(score_s, score_t, None)
+    assert loss.item() == pytest.approx(expected, rel=1e-6)
+
+
 def test_psi_is_a_constant_of_the_term(monkeypatch):
     # Were it none, the term's gradient would hold how psi changes with the student's logits.
     student, tensors = view(0, GTS, requires_grad=True)
@@ -176,9 +184,10 @@ def test_batch_without_ground_truth_costs_nothing():
     empty = [torch.empty(0, 4, dtype=torch.float64)] * 2
     student, tensors = view(0, empty, requires_grad=True)
     teacher, _ = view(1, empty)
-    loss = HarmonyDistillation()(student, teacher)["loss_harmony"]
-    gradients = torch.autograd.grad(loss, tensors, allow_unused=True)
-    assert loss.item() == 0
+    result = HarmonyDistillation()(student, teacher)
+    gradients = torch.autograd.grad(result["loss_harmony"], tensors, allow_unused=True)
+    # The logged means too, whose weights sum to nothing.
+    assert [value.item() for value in result.values()] == [0, 0, 0]
     assert all(g is None or (g.isfinite().all() and not g.any()) for g in gradients)
 
 

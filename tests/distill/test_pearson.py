@@ -76,15 +76,18 @@ def random_features(seed, *shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def test_loss_is_one_minus_pearsons_correlation_of_the_channels():
-    student, teacher = random_features(0, 2, 5, 4, 3), 7 * random_features(1, 2, 5, 4, 3) + 3
-    student = student + 0.1 * teacher
+# The second: the smallest level with a deviation, of one channel.
+@pytest.mark.parametrize("shape", [(2, 5, 4, 3), (1, 1, 1, 2)])
+def test_loss_is_one_minus_pearsons_correlation_of_the_channels(shape):
+    student, teacher = random_features(0, *shape), 7 * random_features(1, *shape) + 3
+    student = student - 0.8 * teacher
     correlations = [
         torch.corrcoef(torch.stack([student[:, c].flatten(), teacher[:, c].flatten()]))[0, 1]
-        for c in range(5)
+        for c in range(shape[1])
     ]
-    unbiased = (2 * 4 * 3 - 1) / (2 * 4 * 3)
-    expected = unbiased * (1 - torch.stack(correlations).mean())
+    values = student[:, 0].numel()
+    expected = (values - 1) / values * (1 - torch.stack(correlations).mean())
+    assert expected > 0.1
     torch.testing.assert_close(pearson_feature_loss(student, teacher), expected)
 
 
