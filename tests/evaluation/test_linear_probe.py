@@ -33,9 +33,11 @@ def reference(codes, labels, folds, weight_decay):
     return correct / len(codes)
 
 
-def test_accuracy_equals_that_of_a_probe_fitted_by_scipy():
+# In other units the weight decay would count differently, were codes not standardised.
+@pytest.mark.parametrize("units", [(1.0, 1.0), (50.0, 0.02)])
+def test_accuracy_equals_that_of_a_probe_fitted_by_scipy(units):
     codes, labels = clusters()
-    found = linear_probe_accuracy(torch.tensor(codes), torch.tensor(labels), 4, 0.01)
+    found = linear_probe_accuracy(torch.tensor(codes * units), torch.tensor(labels), 4, 0.01)
     assert found == reference(codes, labels, 4, 0.01)
     assert 0.7 < found < 1
 

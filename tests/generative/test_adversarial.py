@@ -217,6 +217,20 @@ def test_what_the_discriminator_recognises():
     )
 
 
+@pytest.mark.parametrize(
+    ("loss", "logit", "recognised"),
+    [("lsgan", 0.3, (0, 1)), ("vanilla", 0.3, (1, 0)), ("vanilla", -0.3, (0, 1))],
+)
+def test_real_is_what_is_nearer_to_the_target_of_real_images(loss, logit, recognised):
+    model = GenerativeAdversarialNetwork(loss=loss, **CONNECTED)
+    output = nn.Linear(784, 1)
+    nn.init.zeros_(output.weight)
+    nn.init.constant_(output.bias, logit)
+    model.discriminator = nn.Sequential(nn.Flatten(), output)
+    logged = model.train_step(batch(), optimizers(model))
+    assert (logged["real_recognised"].item(), logged["fake_recognised"].item()) == recognised
+
+
 def test_predictions_belong_to_the_image():
     model = GenerativeAdversarialNetwork(**CONVOLUTIONAL).eval()
     images = torch.zeros(3, 1, 28, 28)
