@@ -21,11 +21,11 @@ def box_overlaps(
         crowd: Which targets are crowds [M], bool. Default: none.
 
     Returns:
-        IoU [N, M], and for crowds the share of the box that lies inside; 0 of two empty boxes.
+        IoU [N, M], and for crowds the share of the box that lies inside; 0 of two empty boxes, and
+        of a box whose width or height is NaN.
     """
     if len(boxes) == 0 or len(targets) == 0:
         return np.zeros((len(boxes), len(targets)))
     if crowd is None:
         crowd = np.zeros(len(targets), bool)
-    # Two empty boxes have 0 / 0.
     return np.nan_to_num(mask_utils.iou(boxes, targets, crowd.astype(np.uint8)))

@@ -232,16 +232,15 @@ def test_students_layers_learn_from_the_teachers_at_the_same_part_of_the_depth(l
 
 
 def test_ground_truth_is_matched_by_centre_and_by_size():
-    # Both of the teacher's queries have the object's centre, the second its size too.
-    gt = torch.tensor([[32.0, 16, 48, 24]])
-    sizes = torch.tensor([[1.0, 1.0], [0.2, 0.2]], dtype=torch.float64)
-    teacher, student = queries(0, 2, layers=1), queries(1, 1, layers=1)
+    # One of many queries of the teacher's has the object's box.
+    gt = torch.tensor([[24.0, 18, 40, 30]])
+    teacher, student = queries(0, 500, layers=1), queries(1, 1, layers=1)
     teacher.cls_logits[:] = 0
-    teacher.centers_and_sizes[..., :2] = 0.5
-    teacher.centers_and_sizes[..., 2:] = sizes
+    teacher.centers_and_sizes[..., 2:] *= 2.5
+    teacher.centers_and_sizes[..., 7, :] = torch.tensor([0.4, 0.6, 0.2, 0.3])
     term = QueryDistillation(feature_weight=0.0)
     found = losses(term, student, teacher, [gt, gt], [torch.tensor([0])] * 2)
-    own, positive = student.centers_and_sizes[0, :, 0], teacher.centers_and_sizes[0, :, 1]
+    own, positive = student.centers_and_sizes[0, :, 0], teacher.centers_and_sizes[0, :, 7]
     expected = 5 * (own - positive).abs().sum() / IMAGES
     torch.testing.assert_close(found["loss_l1"], expected)
 
@@ -428,6 +427,8 @@ def test_other_classes_and_widths_are_refused_with_what_would_do():
     without = QueryDistillation(feature_weight=0.0)
     without.connect(spec("student"), spec("teacher", channels=8))
     assert not list(without.parameters())
+    assert without.reads == {"queries"}
+    assert QueryDistillation().reads == {"queries", "features"}
 
 
 @pytest.mark.parametrize(

@@ -89,14 +89,20 @@ def test_gradients_are_those_of_finite_differences():
         )
 
 
-def test_a_detached_factor_only_scales_the_gradient_of_the_cross_entropy():
+def test_a_detached_factor_only_scales_the_gradient_of_the_loss():
     logits, target, features = case()
     logits.requires_grad_()
-    loss = influence_balanced_loss(logits, target, features, detach_factor=True, reduction="sum")
-    (found,) = torch.autograd.grad(loss, logits)
     residual = logits.detach().softmax(dim=1) - torch.nn.functional.one_hot(target, 4)
     factor = 1000 / (residual.abs().sum(dim=1) * features.abs().sum(dim=1) + 1e-3)
+    loss = influence_balanced_loss(logits, target, features, detach_factor=True, reduction="sum")
+    (found,) = torch.autograd.grad(loss, logits)
     torch.testing.assert_close(found, factor[:, None] * residual)
+    both = influence_balanced_focal_loss(
+        logits, target, features, 1000.0, 2.0, detach_factor=True, reduction="sum"
+    )
+    focal = softmax_focal_loss(logits, target, 2.0, reduction="none")
+    found, expected = (torch.autograd.grad(x, logits)[0] for x in (both, (factor * focal).sum()))
+    torch.testing.assert_close(found, expected)
 
 
 def test_identities():

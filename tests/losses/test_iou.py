@@ -48,6 +48,8 @@ def test_absent_classes():
     assert found.isnan().tolist() == [True, False, True]
     assert binary_iou(ones * 0, ones * 0, empty=0.0) == 0
     assert binary_iou(ones.bool(), ones.float()) == 1
+    with pytest.raises(ValueError, match="target must be labels in 0…1"):
+        binary_iou(ones, 2 * ones)
 
 
 @pytest.mark.parametrize(

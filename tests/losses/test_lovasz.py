@@ -188,7 +188,7 @@ def test_a_mask_is_two_classes_with_a_background_of_logit_0():
     torch.testing.assert_close(found, lovasz_softmax_loss(two, target))
 
 
-@pytest.mark.parametrize("classes", ["some", [], [0, 0], [-1]])
+@pytest.mark.parametrize("classes", ["some", [], [0, 0], [-1, 2]])
 def test_bad_classes(classes):
     with pytest.raises(ValueError, match="classes must be"):
         LovaszSoftmaxLoss(classes=classes)

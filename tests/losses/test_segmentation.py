@@ -111,6 +111,11 @@ def test_ignored_pixels_are_as_if_removed_and_weights_as_if_repeated(name):
     value = build(name, ignore_index=255)(x, target)
     flat = x.movedim(1, -1)[target != 255], target[target != 255]
     torch.testing.assert_close(value, build(name)(*flat))
+    weight = torch.ones_like(target, dtype=x.dtype)
+    weight[:, 3] = 2
+    twice = torch.cat([x, x[:, :, 3:4]], dim=2), torch.cat([target, target[:, 3:4]], dim=1)
+    loss = build(name, ignore_index=255)
+    torch.testing.assert_close(loss(x, target, weight=weight), loss(*twice))
 
 
 @pytest.mark.parametrize("name", ALL)
