@@ -122,8 +122,9 @@ class WeightSchedule:
             return 0.0 if self.off else self._decayed(1.0)
         if now < self.warm_up:
             return now / self.warm_up
-        span = end - self.off - self.decay_from
-        return self._decayed(max(now - self.decay_from, 0.0) / span if span else 1.0)
+        if now <= self.decay_from:
+            return 1.0
+        return self._decayed((now - self.decay_from) / (end - self.off - self.decay_from))
 
     def __str__(self) -> str:
         """Its settings, for the start-up report."""

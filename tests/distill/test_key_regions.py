@@ -46,6 +46,13 @@ def test_locations_on_a_line_have_finite_weights():
     assert weights.argmax().item() in (3, 4)
 
 
+def test_a_location_on_the_edge_of_a_box_is_outside_of_it():
+    # The four sides, then a location between them.
+    points = torch.tensor([[4.0, 8], [20, 8], [12, 4], [12, 12], [12, 8]])
+    weights = region_weights(points, torch.ones(5, 1), torch.tensor([[4.0, 4, 20, 12]]), 5)
+    assert weights.tolist() == [0, 0, 0, 0, 1]
+
+
 def test_without_objects_nothing_is_weighed():
     weights = region_weights(random(9, 2), torch.zeros(9, 0), torch.zeros(0, 4), 3)
     assert (weights == 0).all()

@@ -236,7 +236,6 @@ def test_ground_truth_is_matched_by_centre_and_by_size():
     gt = torch.tensor([[24.0, 18, 40, 30]])
     teacher, student = queries(0, 500, layers=1), queries(1, 1, layers=1)
     teacher.cls_logits[:] = 0
-    teacher.centers_and_sizes[..., 2:] *= 2.5
     teacher.centers_and_sizes[..., 7, :] = torch.tensor([0.4, 0.6, 0.2, 0.3])
     term = QueryDistillation(feature_weight=0.0)
     found = losses(term, student, teacher, [gt, gt], [torch.tensor([0])] * 2)

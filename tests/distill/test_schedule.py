@@ -31,6 +31,13 @@ def test_epochs_are_counted_in_parts():
     assert factors(schedule, 70, 99) == [0.0, 0.0]
 
 
+def test_a_decay_that_begins_where_it_ends_is_none_before():
+    at_the_end = WeightSchedule(decay="linear", decay_from=100, final=0.2)
+    assert factors(at_the_end, 0, 50, 99, 100) == pytest.approx([1.0, 1.0, 1.0, 0.2])
+    where_off_begins = WeightSchedule(warm_up=10, decay="linear", decay_from=80, off=20)
+    assert factors(where_off_begins, 5, 50, 79, 80) == [0.5, 1.0, 1.0, 0.0]
+
+
 @pytest.mark.parametrize("shape", ["linear", "cosine"])
 def test_decay_falls_from_one_to_its_end(shape):
     schedule = WeightSchedule(warm_up=10, decay=shape, decay_from=20, final=0.2, off=20)
@@ -75,6 +82,18 @@ def hub(monkeypatch):
     monkeypatch.setattr(MessageHub, "get_current_instance", classmethod(lambda cls: hub))
     hub.runtime_info.clear()
     return hub
+
+
+def test_progress_is_what_the_runner_says(hub):
+    assert Progress.of_runner() is None
+    # A Runner that only tests knows its iteration, and that there are none to train.
+    hub.update_info_dict(dict(iter=0, max_iters=0))
+    assert Progress.of_runner() is None
+    hub.update_info_dict(dict(iter=7, max_iters=100, max_epochs=10))
+    assert Progress.of_runner() == Progress(7, 100, 10)
+    # An IterBasedTrainLoop counts no epochs.
+    hub.update_info_dict(dict(max_epochs=None))
+    assert Progress.of_runner() == Progress(7, 100, 1)
 
 
 def build(**schedule):

@@ -188,6 +188,18 @@ def test_a_mask_is_two_classes_with_a_background_of_logit_0():
     torch.testing.assert_close(found, lovasz_softmax_loss(two, target))
 
 
+def test_a_class_of_a_single_pixel_is_present():
+    logits, target = softmax_problem()
+    target[target == 1] = 0
+    target[0, 1, 2] = 1
+    for weight in (None, torch.full(target.shape, 0.25)):
+        options = dict(weight=weight, ignore_index=255)
+        found = lovasz_softmax_loss(logits, target, **options)
+        listed = lovasz_softmax_loss(logits, target, classes=[0, 1, 2], **options)
+        torch.testing.assert_close(found, listed)
+        assert found != lovasz_softmax_loss(logits, target, classes=[0, 2], **options)
+
+
 @pytest.mark.parametrize("classes", ["some", [], [0, 0], [-1, 2]])
 def test_bad_classes(classes):
     with pytest.raises(ValueError, match="classes must be"):

@@ -19,7 +19,9 @@ def numbers(*values):
 def test_means_over_the_iterations_are_said_once(said):
     scales = LossScales({"a": None, "b": None}, iterations=2)
     # As a detector adds its losses up: the mean of each tensor, lists summed.
-    student = dict(loss_cls=[numbers(1.0, 3.0), numbers(2.0)], loss_box=numbers(4.0), acc=numbers(9))
+    student = dict(
+        loss_cls=[numbers(1.0, 3.0), numbers(2.0)], loss_box=numbers(4.0), acc=numbers(9)
+    )
     for a in (1.0, 3.0, 100.0):
         terms = dict(a=dict(loss_x=numbers(a), loss_y=numbers(3 * a)), b=dict(loss=numbers(4.0)))
         scales.observe(student, terms)
