@@ -509,6 +509,20 @@ def test_default_depth_is_the_last_convolution_but_one():
     assert build().terms["crosskd"].adaptations["reg"].weight.shape == (16, 8, 1, 1)
 
 
+def test_towers_of_two_lengths_are_cut_in_the_shorter_one():
+    term = CrossHeadDistillation()
+    widths = dict(student=((2, 3, 4, 5), (12, 13, 14)), teacher=((6, 7, 8, 9), (16, 17, 18)))
+    specs = []
+    for role, towers in widths.items():
+        layout = dict(bins=5, encoding="bins", towers=TowerSpec(*towers))
+        head = HeadSpec("bbox_head", "Head", 3, (1,), "layout", **layout)
+        specs.append(replace(feature_spec(role, 6), head=head))
+    term.connect(*specs)
+    assert term.depth == 2
+    assert term.adaptations["cls"].weight.shape == (7, 3, 1, 1)
+    assert term.adaptations["reg"].weight.shape == (17, 13, 1, 1)
+
+
 def test_default_box_weight_is_that_of_the_teachers_encoding():
     assert build(tiny.fcos(), tiny.gfl()).terms["crosskd"].bbox_weight == 4
     assert build(tiny.gfl(), tiny.fcos()).terms["crosskd"].bbox_weight == 1

@@ -157,6 +157,13 @@ def test_settings_out_of_range_are_refused(options):
         LocalizationDistillation(**options)
 
 
+def test_a_temperature_has_an_effect_on_bins_alone():
+    with pytest.raises(ValueError, match=r"temperature=5.0 has no effect with form='giou'"):
+        LocalizationDistillation(form="giou", temperature=5.0)
+    for form in ("bins", "auto"):
+        assert LocalizationDistillation(form=form, temperature=5.0).temperature == 5
+
+
 @pytest.mark.parametrize(
     ("detector", "form"), [(tiny.gfl, "bins"), (tiny.retinanet, "giou"), (tiny.fcos, "giou")]
 )

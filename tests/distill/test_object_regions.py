@@ -88,6 +88,14 @@ def test_levels_of_one_cell_and_boxes_without_area():
     assert regions.valuable[0].isfinite().all()
 
 
+def test_the_threshold_of_two_locations_has_their_deviation():
+    # Of two different numbers, mean plus unbiased deviation is more than the larger one.
+    boxes = [torch.tensor([[-60.0, -60, 64, 64]])]
+    regions = find_object_regions(views.ground_truth(boxes), [(1, 2)], [(16, 16)])
+    assert not regions.main[0].any()
+    assert regions.valuable[0][0, 0, 0] > 0
+
+
 def test_boxes_outside_the_image_belong_to_no_location():
     boxes = [torch.tensor([[500.0, 500, 600, 600]])]
     regions = find_object_regions(views.ground_truth(boxes), SIZES, STRIDES)

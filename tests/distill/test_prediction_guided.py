@@ -89,6 +89,16 @@ def test_losses_equal_the_formulas_in_loops():
     assert torch.autograd.gradcheck(losses, feat_s)
 
 
+def test_a_batch_with_a_single_key_location_has_its_loss():
+    feat_s, feat_t = random(2, 3, 4, 5), random(2, 3, 4, 5, seed=1)
+    foreground = torch.zeros(2, 4, 5, dtype=torch.float64)
+    foreground[1, 2, 3] = 0.4
+    channels_s, channels_t = (local_channel_attention(f, 0.8)[1, :, 2, 3] for f in (feat_s, feat_t))
+    squared = (feat_t - feat_s)[1, :, 2, 3] ** 2
+    expected = 0.4 * (channels_t * squared).mean(), (channels_s - channels_t).abs().sum()
+    torch.testing.assert_close(guided_box_loss(feat_s, feat_t, foreground, 0.8), expected)
+
+
 def test_coarser_levels_of_the_class_tower_weigh_more():
     specs = [
         replace(

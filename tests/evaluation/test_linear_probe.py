@@ -35,10 +35,11 @@ def reference(codes, labels, folds, weight_decay):
 
 # In other units the weight decay would count differently, were codes not standardised.
 @pytest.mark.parametrize("units", [(1.0, 1.0), (50.0, 0.02)])
-def test_accuracy_equals_that_of_a_probe_fitted_by_scipy(units):
+@pytest.mark.parametrize("decay", [0.01, 1.0])
+def test_accuracy_equals_that_of_a_probe_fitted_by_scipy(units, decay):
     codes, labels = clusters()
-    found = linear_probe_accuracy(torch.tensor(codes * units), torch.tensor(labels), 4, 0.01)
-    assert found == reference(codes, labels, 4, 0.01)
+    found = linear_probe_accuracy(torch.tensor(codes * units), torch.tensor(labels), 4, decay)
+    assert found == reference(codes, labels, 4, decay)
     assert 0.7 < found < 1
 
 

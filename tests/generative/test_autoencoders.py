@@ -139,6 +139,9 @@ def test_even_kernels_and_unit_strides_reconstruct_too():
     with pytest.raises(ValueError, match=r"strides=\(2, 1, 2\)"):
         model.decode(torch.zeros(1, 3, 9, 9), (28, 28))
     assert model(images()).shape == (4, 1, 28, 28)
+    # Without a size, that of the code times all strides.
+    odd = ConvAutoEncoder(channels=(4, 6, 3), strides=(2, 1, 2), kernel_size=3)
+    assert odd.decode(torch.zeros(1, 3, 4, 5)).shape == (1, 1, 16, 20)
     factor = ConvAutoEncoder(in_channels=6, channels=(6, 3, 3), strides=(1, 1, 1))
     assert factor.encode(images(1, 6, 9, 7)).shape == (1, 3, 9, 7)
 

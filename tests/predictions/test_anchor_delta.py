@@ -79,6 +79,15 @@ def test_anchors_per_location_may_differ_between_levels():
     assert [level.shape[1] for level in dense.boxes] == expected
 
 
+def test_regression_is_of_deltas_where_the_coder_is_the_usual_one():
+    assert build_adapter(tiny_head("retinanet")[0]).encoding == "deltas"
+    head = tiny_head("rpn")[0]
+    head.bbox_coder = build_detector(
+        resolve_model_config(tiny.retinanet(bbox_coder=dict(type="TBLRBBoxCoder")))
+    ).bbox_head.bbox_coder
+    assert build_adapter(head).encoding == "other"
+
+
 def test_layouts_tell_whether_predictions_correspond():
     layouts = {
         name: build_adapter(head).prior_layout
