@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
 from yapf.yapflib.yapf_api import FormatCode  # type: ignore[import-untyped]
 
 from tbd.compat import load_checkpoint
@@ -19,7 +20,7 @@ from tbd.detectors import build_detector, resolve_model_config
 from tbd.detectors.classes import checkpoint_classes
 from tbd.detectors.quiet import quiet_logger
 from tbd.detectors.trial import build_trial
-from tbd.detectors.weights import without_pretrained
+from tbd.detectors.weights import load_strictly, without_pretrained
 from tbd.distill import UnsuitablePairError
 from tbd.engine.config import load_config
 from tbd.files import write_file
@@ -193,11 +194,27 @@ def _checkpoint(
         )
     known = checkpoint_classes(loaded)
     if known is not None and tuple(known) == tuple(classes):
+        _check_teaches(loaded, checkpoint, teacher, len(known))
         return True, (f"{checkpoint} knows these classes and teaches as it is",)
     count = "unknown classes" if known is None else f"{len(known)} other classes"
     return False, (
         f"{checkpoint} is of {count}: the teacher's training starts from it, without the layers "
         "whose shape differs, such as the classifier",
+    )
+
+
+def _check_teaches(loaded: Mapping[str, Any], checkpoint: str, teacher: Recipe, count: int) -> None:
+    """Refuse what the distillation would refuse once the images are read."""
+    model = Config({"model": teacher.cfg.model})
+    model.merge_from_dict({"model": teacher.class_counts(count)})
+    with quiet_logger():
+        detector = build_detector(without_pretrained(resolve_model_config(model.model)))
+    load_strictly(
+        detector,
+        loaded,
+        f"--teacher-ckpt {checkpoint}, which knows these classes,",
+        role=f"detector of --teacher {teacher.name}, a",
+        advice="Give the config as --teacher that the checkpoint was trained with.",
     )
 
 

@@ -12,6 +12,8 @@ import torch
 from mmengine.config import Config
 from tiny_run import CLASSES, write_data
 
+from tbd.detectors import build_detector
+from tbd.detectors.weights import without_pretrained
 from tbd.engine.config import load_config
 from tbd.projects import new_project
 from tbd.projects.project import _class_list as class_list
@@ -241,9 +243,16 @@ def test_a_checkpoint_of_something_else_is_refused(data, tmp_path):
     assert not (tmp_path / "cells").exists()
 
 
-def test_a_checkpoint_that_knows_the_classes_teaches(data, tmp_path):
+@pytest.fixture(scope="module")
+def weights():
+    model = without_pretrained(load_config(STUDENT).model)
+    model.bbox_head.num_classes = len(CLASSES)
+    return build_detector(model).state_dict()
+
+
+def test_a_checkpoint_that_knows_the_classes_teaches(data, tmp_path, weights):
     for classes, ready in ((CLASSES, True), (("cat", "dog"), False)):
-        state = {"bbox_head.retina_cls.bias": torch.zeros(9)}
+        state = weights if ready else {"bbox_head.retina_cls.bias": torch.zeros(9)}
         torch.save({"meta": {"dataset_meta": {"classes": classes}}, "state_dict": state}, "big.pth")
         project = new_project("cells", data, STUDENT, STUDENT, teacher_ckpt="big.pth", force=True)
         teacher, distilled = (load_config(f"cells/{n}.py") for n in ("teacher", "distilled"))
@@ -252,6 +261,17 @@ def test_a_checkpoint_that_knows_the_classes_teaches(data, tmp_path):
         assert any("knows these classes" in note for note in project.notes) == ready
         assert any("of 2 other classes" in note for note in project.notes) != ready
         assert len(project.commands) == (2 if ready else 3)
+
+
+def test_a_teacher_that_knows_the_classes_is_of_its_config(data, tmp_path, weights):
+    torch.save({"meta": {"dataset_meta": {"classes": CLASSES}}, "state_dict": weights}, "r18.pth")
+    with pytest.raises(ValueError, match=r"r18\.pth, which knows these classes") as refused:
+        new_project("cells", data, STUDENT, TEACHER, teacher_ckpt="r18.pth")
+    assert f"detector of --teacher {TEACHER}" in str(refused.value)
+    assert "backbone.layer1.0.conv1.weight [64, 64, 3, 3] in the checkpoint, [64, 64, 1, 1]" in str(
+        refused.value
+    )
+    assert not (tmp_path / "cells").exists()
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ from tbd.engine.deployment.verification import (
 from tbd.files import write_file
 
 _CALIBRATION_IMAGES = 64
-_LARGEST_SHARE_MISSED = 0.1
+_LARGEST_SHARE_WRONG = 0.1
 
 
 def export_onnx(
@@ -133,8 +133,11 @@ def _quantized(cfg: Config, exported: OnnxDetector, model: bytes, info: ModelInf
 
 
 def _refuse_difference(agreement: Agreement, raw: tuple[float, float] | None) -> None:
-    wrong = agreement.missed > _LARGEST_SHARE_MISSED * agreement.detections
-    problem = f"{agreement.missed} of {agreement.detections} detections are not found"
+    wrong = max(agreement.missed, agreement.extra) > _LARGEST_SHARE_WRONG * agreement.detections
+    problem = (
+        f"{agreement.missed} of {agreement.detections} detections are not found, "
+        f"{agreement.extra} others are"
+    )
     if raw is not None:
         wrong = not (raw[0] <= 1.0 and raw[1] <= 0.01)
         problem = f"boxes differ by {raw[0]:.3g} pixels and scores by {raw[1]:.3g}"

@@ -52,13 +52,14 @@ class OnnxExport:
                 f"scores by {self.raw[1]:.2g} at most"
             )
         lines.append(
-            f"  detections: {found.detections - found.missed} of {found.detections} found; boxes "
-            f"differ by {found.box:.2g} pixels, scores by {found.score:.2g} at most"
-            if found.detections
+            f"  detections: {found.detections - found.missed} of {found.detections} found and "
+            f"{found.extra} others; boxes differ by {found.box:.2g} pixels, scores by "
+            f"{found.score:.2g} at most"
+            if found.detections or found.extra
             else "  detections: MMDetection has none on these images, so that none were compared; "
             "model.test_cfg.score_thr=0 shows some"
         )
-        if self.raw is not None and found.missed:
+        if self.raw is not None and (found.missed or found.extra):
             lines.append(
                 "  (the file does not tell levels apart, and nms_pre, the most candidates of a "
                 "level, is not kept; score_thr acts on scores that centerness and the like are "

@@ -27,12 +27,14 @@ class Agreement:
         detections: Number of MMDetection's.
         missed: Those of them without a detection of the same class, at most 2 pixels and 0.05 of
             score away, in the other set.
+        extra: Detections of the other set that are none of MMDetection's.
         box: Largest difference of a coordinate in pixels, among those that were found.
         score: Largest difference of their scores.
     """
 
     detections: int = 0
     missed: int = 0
+    extra: int = 0
     box: float = 0.0
     score: float = 0.0
 
@@ -40,6 +42,7 @@ class Agreement:
         return Agreement(
             self.detections + other.detections,
             self.missed + other.missed,
+            self.extra + other.extra,
             max(self.box, other.box),
             max(self.score, other.score),
         )
@@ -76,7 +79,7 @@ def agreement(expected: Detected, found: Detected) -> Agreement:
         best = int(np.where(fits, away + differs, np.inf).argmin())
         free[best] = False
         box, score = max(box, float(away[best])), max(score, float(differs[best]))
-    return Agreement(len(expected.scores), missed, box, score)
+    return Agreement(len(expected.scores), missed, int(free.sum()), box, score)
 
 
 @torch.no_grad()

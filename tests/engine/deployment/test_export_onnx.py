@@ -66,9 +66,9 @@ def test_its_ap_is_that_of_mmdetection(end_to_end):
 def test_the_report_explains_what_differs(end_to_end):
     small = {"coco/bbox_mAP": 0.3, "coco/bbox_mAP_l": -1.0}
     changed = dataclasses.replace(
-        end_to_end, raw=(0.0, 0.0), agreement=Agreement(10, 2), metrics={"MMDetection": small}
+        end_to_end, raw=(0.0, 0.0), agreement=Agreement(10, 2, 1), metrics={"MMDetection": small}
     )
-    assert "8 of 10 found" in changed.report()
+    assert "8 of 10 found and 1 others; boxes" in changed.report()
     assert "nms_pre, the most candidates of a level, is not kept" in changed.report()
     # COCO's -1 is no AP.
     assert "AP 30.0, AP l –" in changed.report()
@@ -145,6 +145,23 @@ def test_a_graph_that_predicts_something_else_is_not_written(trained, tmp_path, 
     monkeypatch.setattr(export_module, "make_model", broken)
     with pytest.raises(ValueError, match="does not predict what MMDetection's detector predicts"):
         export(trained, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_graph_that_detects_more_is_not_written(trained, tmp_path, monkeypatch):
+    make = export_module.make_model
+
+    def generous(detector, info, how):
+        cfg = detector.bbox_head.test_cfg
+        usual = cfg.max_per_img
+        cfg.max_per_img = 10 * usual
+        model = make(detector, info, how)
+        cfg.max_per_img = usual
+        return model
+
+    monkeypatch.setattr(export_module, "make_model", generous)
+    with pytest.raises(ValueError, match=r"0 of \d+ detections are not found, [1-9]\d* others are"):
+        export(trained, tmp_path / "out", end_to_end=True)
     assert not (tmp_path / "out").exists()
 
 
