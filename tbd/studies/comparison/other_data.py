@@ -14,7 +14,7 @@ from tbd.datasets.annotation_check import check_annotations, read_annotations
 from tbd.detectors.classes import describe_difference
 from tbd.files import write_file
 from tbd.studies.comparison.measurement import measure
-from tbd.studies.comparison.runs import Run, read_dict, read_state
+from tbd.studies.comparison.runs import RUN_FORMAT, Run, read_dict, read_state
 
 _IMAGE_FOLDERS = ("images", ".", "../images")
 
@@ -198,14 +198,23 @@ def measure_elsewhere(run: Run, data: TestData) -> Mapping[str, float | None]:
 
     Returns:
         Its metrics, see :data:`tbd.studies.comparison.report.METRICS`.
+
+    Raises:
+        FileNotFoundError: Its checkpoint is lost or damaged.
     """
     kept = run.folder / f"metrics_{data.name}.json"
-    stands_for = {"data": data.digest, "fingerprint": run.fingerprint}
+    stands_for = {"format": RUN_FORMAT, "data": data.digest, "fingerprint": run.fingerprint}
     # Half a file is as good as none.
     content = read_dict(kept) or {}
     found = content.get("metrics")
     if isinstance(found, dict) and {key: content.get(key) for key in stands_for} == stands_for:
         return found
+    if fault := run.checkpoint_fault():
+        raise FileNotFoundError(
+            f"{run.name}, seed {run.seed} cannot be evaluated: {fault}. Put the checkpoint back, "
+            f"or remove {run.folder} and run the same command without --test-data, which trains "
+            "it again."
+        )
     metrics = measure(run, options_for(run.load(), data), f"test_{data.name}")
     write_file(kept, json.dumps({**stands_for, "metrics": metrics}, indent=2) + "\n")
     return metrics

@@ -5,6 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 from tiny import retinanet
 from tiny_run import CLASSES, config_dict, write_config, write_data
@@ -129,7 +130,9 @@ def test_masks_are_only_evaluated_where_there_are_some(data, cfg):
         options_for(cfg, find_test_data(data))
 
 
-@pytest.mark.parametrize("broken", ['{"data": "', "[]", "{}", "whole without metrics"])
+@pytest.mark.parametrize(
+    "broken", ['{"data": "', "[]", "{}", "whole without metrics", "of another format"]
+)
 def test_a_damaged_file_of_metrics_is_measured_again(broken, data, tmp_path, monkeypatch):
     measured = []
 
@@ -141,12 +144,27 @@ def test_a_damaged_file_of_metrics_is_measured_again(broken, data, tmp_path, mon
     content = config_dict(tmp_path / "training", retinanet())
     run = make_run(write_config(tmp_path / "plain.py", content), 0, tmp_path / "out")
     run.folder.mkdir(parents=True)
+    torch.save({"state_dict": {}}, run.folder / "epoch_1.pth")
+    (run.folder / "last_checkpoint").write_text("epoch_1.pth")
     found = find_test_data(data)
     assert [measure_elsewhere(run, found) for _ in range(2)] == [{"ap": 12.5}] * 2
     assert len(measured) == 1
     (kept,) = run.folder.glob("metrics_*.json")
     if broken == "whole without metrics":
         broken = json.dumps({**json.loads(kept.read_text()), "metrics": None})
+    if broken == "of another format":
+        broken = json.dumps({**json.loads(kept.read_text()), "format": 1})
     kept.write_text(broken)
     assert [measure_elsewhere(run, found) for _ in range(2)] == [{"ap": 12.5}] * 2
     assert len(measured) == 2
+
+
+def test_a_lost_checkpoint_is_named_with_what_brings_it_back(data, tmp_path):
+    content = config_dict(tmp_path / "training", retinanet())
+    run = make_run(write_config(tmp_path / "plain.py", content), 3, tmp_path / "out")
+    run.folder.mkdir(parents=True)
+    (run.folder / "last_checkpoint").write_text("epoch_1.pth")
+    with pytest.raises(
+        FileNotFoundError, match=r"plain, seed 3 cannot be evaluated: .*epoch_1\.pth"
+    ):
+        measure_elsewhere(run, find_test_data(data))
