@@ -67,6 +67,7 @@ def _data(text: str) -> str:
 def run(args: argparse.Namespace) -> None:
     """Check, print what was found, and write cleaned copies if asked to."""
     faults = 0
+    usable: dict[str, dict[str, int]] = {}
     seen: set[str] = set()
     for source in _sources(args):
         if source.file in seen:
@@ -79,6 +80,8 @@ def run(args: argparse.Namespace) -> None:
         found = report(source, "none" if blind else "pixels")
         faults += len(found.of("stop"))
         print(_describe(source, found))
+        # Of one split, images without boxes may lie beside others in a file of their own.
+        usable.setdefault(source.key.partition("_")[0], {})[source.file] = found.usable
     if not seen:
         raise ValueError(
             f"{args.data} names no annotations in COCO's or Pascal VOC's format for "
@@ -89,6 +92,12 @@ def run(args: argparse.Namespace) -> None:
             f"{faults} kinds of fault would spoil a training or end it in the middle; mend them, "
             "or let --fix FOLDER write cleaned copies."
         )
+    for split, files in usable.items():
+        if split != "test" and not any(files.values()):
+            raise ValueError(
+                f"{' and '.join(files)} {'has' if len(files) == 1 else 'have'} no box to learn "
+                "from or to measure by; give data with objects, or mend what is left out."
+            )
 
 
 def _sources(args: argparse.Namespace) -> Iterable[AnnotationSource]:

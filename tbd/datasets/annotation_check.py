@@ -15,6 +15,14 @@ from tbd.datasets.data_report import DataReport, Finding, Severity
 from tbd.datasets.image_check import ImageCheck, image_faults
 
 UNKNOWN = "boxes of a category that metainfo.classes does not name"
+CORNERS = (
+    "boxes that seem to be [x1, y1, x2, y2], since all fit their images so, and COCO's format has "
+    "[x, y, width, height]"
+)
+OUTSIDE = "boxes outside their image"
+BEYOND = "boxes of which more than a tenth is outside their image"
+# A few boxes near the upper left can look like corners by chance, and a rounded one reach out.
+_FEWEST_CORNERS, _SHARE_OUTSIDE = 10, 0.1
 
 _NEEDED = {
     "images": ("id", "file_name", "width", "height"),
@@ -118,8 +126,13 @@ def check_annotations(
     sizes = {image["id"]: (image["width"], image["height"]) for image in content["images"]}
     names = {category["id"]: category["name"] for category in content["categories"]}
     usable = 0
+    corners = are_corners(content)
     for annotation in content["annotations"]:
         fault = box_fault(annotation, sizes, names)
+        if corners:
+            note(CORNERS, "stop", annotation["id"])
+        elif fault is None and _share_outside(annotation, sizes) > _SHARE_OUTSIDE:
+            note(BEYOND, "note", annotation["id"])
         if fault is not None:
             note(*fault, annotation["id"])
         elif annotation.get("iscrowd") or annotation.get("ignore"):
@@ -165,8 +178,46 @@ def box_fault(
     if not (_is_number(whole_width) and _is_number(whole_height)):
         return None
     if x >= whole_width or y >= whole_height or x + width <= 0 or y + height <= 0:
-        return "boxes outside their image", "left out"
+        return OUTSIDE, "left out"
     return None
+
+
+def are_corners(content: Mapping[str, Any]) -> bool:
+    """Say whether the boxes of a file are ``[x1, y1, x2, y2]`` in place of COCO's form.
+
+    They are taken for it where all make boxes within their images so, and one in ten or more would
+    not within theirs as ``[x, y, width, height]``.
+
+    Args:
+        content: What :func:`read_annotations` returned.
+    """
+    sizes = {image["id"]: (image["width"], image["height"]) for image in content["images"]}
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    boxes = outside = 0
+    for annotation in content["annotations"]:
+        fault = box_fault(annotation, sizes, names)
+        if fault is not None and fault[0] != OUTSIDE:
+            continue
+        left, top, right, bottom = annotation["bbox"]
+        width, height = sizes[annotation["image_id"]]
+        if not (_is_number(width) and _is_number(height)):
+            continue
+        if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+            return False
+        boxes += 1
+        outside += _share_outside(annotation, sizes) > _SHARE_OUTSIDE
+    return boxes >= _FEWEST_CORNERS and 10 * outside >= boxes
+
+
+def _share_outside(annotation: Mapping[str, Any], sizes: Mapping[Any, tuple[Any, Any]]) -> float:
+    """Share of a box's area that is outside its image, from 0 to 1."""
+    x, y, width, height = annotation["bbox"]
+    whole_width, whole_height = sizes[annotation["image_id"]]
+    if not (_is_number(whole_width) and _is_number(whole_height)):
+        return 0.0
+    inside = max(0.0, min(x + width, whole_width) - max(x, 0.0))
+    inside *= max(0.0, min(y + height, whole_height) - max(y, 0.0))
+    return float(1 - inside / (width * height))
 
 
 def _image_faults(images: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:

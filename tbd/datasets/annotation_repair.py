@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tbd.datasets.annotation_check import box_fault, check_structure
+from tbd.datasets.annotation_check import are_corners, box_fault, check_structure
 from tbd.datasets.image_check import displayed_size, is_broken
 from tbd.files import write_file
 
@@ -16,7 +16,8 @@ def repair(file: str | Path, out: str | Path, image_folder: str | Path | None = 
 
     Left out are boxes that teach nothing or spoil a training, repeated ids after the first, and
     images that cannot be read, with their boxes. Corrected are areas that are missing or not
-    positive (to width × height) and sizes of images (to those of the files).
+    positive (to width × height), sizes of images (to those of the files), and boxes that
+    :func:`are_corners` takes for corners (to position and size).
 
     Args:
         file: The annotation file, which stays as it is. It may begin with a byte order mark.
@@ -61,6 +62,14 @@ def repair(file: str | Path, out: str | Path, image_folder: str | Path | None = 
             if size != (image["width"], image["height"]):
                 image["width"], image["height"] = size
                 changes["sizes of images corrected"] += 1
+    if are_corners(content):
+        for annotation in content["annotations"]:
+            left, top, right, bottom = _four_numbers(annotation["bbox"])
+            if annotation.get("area") == right * bottom:
+                # Made of the corners too; it is made anew of the sides.
+                annotation["area"] = None
+            annotation["bbox"] = [left, top, right - left, bottom - top]
+        changes["boxes read as [x1, y1, x2, y2]"] = len(content["annotations"])
     for annotation in content["annotations"]:
         _, _, width, height = _four_numbers(annotation["bbox"])
         area = annotation.get("area")

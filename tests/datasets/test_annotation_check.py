@@ -66,6 +66,39 @@ def test_what_spoils_a_training_is_counted(kind):
     assert list(kinds(report, "stop")) == [kind]
 
 
+# Within 64 × 48 pixels as corners; four of ten reach out of them as x, y, width and height.
+CORNERS = [[4, 4, 24, 24]] * 6 + [[30, 20, 60, 40]] * 4
+
+
+def test_corners_in_place_of_sizes_stop():
+    data = content(*(box(i, bbox=corners) for i, corners in enumerate(CORNERS)))
+    (kind,) = kinds(check_annotations(data, "file"), "stop")
+    assert "seem to be [x1, y1, x2, y2]" in kind
+    sizes = [[x, y, right - x, bottom - y] for x, y, right, bottom in CORNERS]
+    data = content(*(box(i, bbox=size) for i, size in enumerate(sizes)))
+    assert check_annotations(data, "file").findings == ()
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [CORNERS[:5] + CORNERS[-4:], [*CORNERS, [20, 20, 10, 10]], [*CORNERS, [30, 20, 65, 40]]],
+    ids=["few", "one is no corners", "one does not fit as corners"],
+)
+def test_boxes_that_may_not_be_corners_are_noted_where_they_reach_out(boxes):
+    data = content(*(box(i, bbox=item) for i, item in enumerate(boxes)))
+    report = check_annotations(data, "file")
+    assert report.of("stop") == []
+    (ids,) = kinds(report, "note").values()
+    assert ids == tuple(i for i, (x, _, width, _) in enumerate(boxes) if x == 30)
+
+
+@pytest.mark.parametrize(("right", "noted"), [(10, False), (11, False), (12, True)])
+def test_a_box_is_noted_when_more_than_a_tenth_is_outside(right, noted):
+    # Of a width of 10 to 12, 10 pixels are inside.
+    report = check_annotations(content(box(0, bbox=[54, 4, right, 20])), "file")
+    assert bool(report.findings) == noted
+
+
 def test_annotations_of_an_unknown_image_are_counted():
     report = check_annotations(content(box(0, image=9)), "file")
     assert list(kinds(report, "left out")) == ["annotations of an image that is not in the file"]

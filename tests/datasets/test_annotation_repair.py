@@ -38,6 +38,19 @@ def test_a_cleaned_copy_has_no_faults(tmp_path):
     assert "1 sizes of images corrected" in changes
 
 
+def test_corners_become_position_and_size(tmp_path):
+    corners = [[4, 4, 24, 24]] * 6 + [[30, 20, 60, 40]] * 4
+    # The first has the area of its corners' product, the others have their own.
+    boxes = [box(i, bbox=item, area=400 if i else 576) for i, item in enumerate(corners)]
+    file = write(tmp_path, content(*boxes))
+    changes = repair(file, tmp_path / "clean.json")
+    clean = read_annotations(tmp_path / "clean.json")
+    assert clean["annotations"][0] == box(0, bbox=[4, 4, 20, 20], area=400)
+    assert clean["annotations"][9] == box(9, bbox=[30, 20, 30, 20], area=400)
+    assert "10 boxes read as [x1, y1, x2, y2]" in changes
+    assert check_annotations(clean, "clean").findings == ()
+
+
 def test_a_byte_order_mark_goes(tmp_path):
     file = write(tmp_path, content(box(0)))
     file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())

@@ -145,6 +145,14 @@ def test_the_command_prints_what_it_finds_and_writes_a_cleaned_copy(tmp_path, ca
     assert "1 boxes to learn from" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("annotations", [(), [box(0, bbox=[0.1, 0.1, 0.5, 0.5])]])
+def test_the_command_refuses_a_file_without_a_box(tmp_path, capsys, annotations):
+    file = write(tmp_path, content(*annotations))
+    with pytest.raises(SystemExit):
+        run_command("check-data", [str(file)])
+    assert f"{file} has no box to learn from" in capsys.readouterr().err
+
+
 def test_the_command_reads_configs(tmp_path, run, capsys):
     run_command("check-data", [write_config(tmp_path / "run.py", run), "--split", "train"])
     assert "16 annotations, 16 boxes to learn from" in capsys.readouterr().out
